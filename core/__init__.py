@@ -1,0 +1,1 @@
+"""Ground floor: settings, errors, storage and logging that every other folder stands on."""

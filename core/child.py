@@ -1,0 +1,62 @@
+"""Run a module as a child that ends when its parent does: `python -m core.child MODULE ARGUMENTS…`.
+
+The parent holds the other end of this process's stdin. When the parent dies, however it dies, the
+system closes that pipe and the child notices; this works alike on Linux, macOS and Windows.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+GRACE_SECONDS = 3.0
+
+
+def start_child(module: str, *arguments: str, folder: Path) -> subprocess.Popen[bytes]:
+    """Start `module` in its own process group, tied to this process by its stdin."""
+    windows = sys.platform == "win32"
+    return subprocess.Popen(
+        [sys.executable, "-m", "core.child", module, *arguments],
+        stdin=subprocess.PIPE,
+        cwd=folder,
+        start_new_session=not windows,
+        creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if windows else 0,
+    )
+
+
+def stop_child(child: subprocess.Popen[bytes]) -> None:
+    """Close the child's stdin, wait for it to end, and kill it only when it does not."""
+    if child.stdin:
+        child.stdin.close()
+    try:
+        child.wait(GRACE_SECONDS + 2)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _end_with_parent() -> None:
+    # os.read on the descriptor: a daemon thread blocked in sys.stdin.buffer aborts Python at exit.
+    while os.read(0, 1):
+        pass
+    signal.raise_signal(signal.SIGINT)
+    time.sleep(GRACE_SECONDS)
+    os._exit(0)
+
+
+def main() -> None:
+    """Become the module named on the command line, under the watch of a thread."""
+    module, *arguments = sys.argv[1:]
+    threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Folders that appear whole or not at all: written under a private name, synced, then renamed.
+
+A private name carries host, process and process start, so that a later process can tell the debris of a
+dead one from the work of a living one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from core.errors import DiskError
+from core.log import get_logger
+
+_PREFIX = ".new"
+_FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
+
+
+def private_name() -> str:
+    """A name no other process uses, by which a later one can see whether its maker still lives."""
+    return f"{_PREFIX}~{_host()}~{os.getpid()}~{_own_start(os.getpid())}~{uuid.uuid4().hex[:8]}"
+
+
+def maker_is_dead(name: str) -> bool:
+    """Whether `name` is a private name of this host whose process has ended (of other hosts nobody here knows)."""
+    parts = name.split("~")
+    if len(parts) != 5 or parts[0] != _PREFIX or parts[1] != _host():
+        return False
+    return _process_start(int(parts[2])) != parts[3]
+
+
+@contextmanager
+def staged_folder(parent: Path) -> Iterator[Path]:
+    """A private folder inside `parent` to write into; it is gone afterwards unless `place` renamed it.
+
+    Raises DiskError when the disk is full or cannot be written.
+    """
+    staged = parent / private_name()
+    try:
+        staged.mkdir(parents=True)
+        yield staged
+    except OSError as error:
+        raise disk_error(error, parent) from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def place(staged: Path, target: Path) -> None:
+    """Make a staged folder visible under its final name, durably; call it inside the write that records it."""
+    for file in staged.iterdir():
+        _sync(file)
+    _sync(staged)
+    staged.rename(target)
+    _sync(target.parent)
+
+
+def write_file(target: Path, content: bytes) -> None:
+    """Replace `target` by `content` in one step: a reader sees the old file or the new one.
+
+    Raises DiskError when the disk is full or cannot be written.
+    """
+    staged = target.with_name(f"{private_name()}{target.suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged.write_bytes(content)
+        _sync(staged)
+        staged.replace(target)
+        _sync(target.parent)
+    except OSError as error:
+        raise disk_error(error, target) from error
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def sweep(parent: Path, recorded: set[str]) -> list[str]:
+    """Remove what killed processes left in `parent`; return the names removed.
+
+    That is: private names whose maker is dead, and finished folders that no row names (their process
+    died between rename and commit). The caller holds the write lock under which folders are placed.
+    """
+    if not parent.is_dir():
+        return []
+    debris = [
+        entry
+        for entry in parent.iterdir()
+        if maker_is_dead(entry.name) or not entry.name.startswith(".") and entry.name not in recorded
+    ]
+    for entry in debris:
+        shutil.rmtree(entry, ignore_errors=True)
+    if debris:
+        get_logger(__name__).warning("swept what a killed process left", folder=str(parent), count=len(debris))
+    return [entry.name for entry in debris]
+
+
+def disk_error(error: OSError, where: Path) -> DiskError:
+    """What an OSError while writing means to the person at the machine."""
+    if error.errno in _FULL:
+        return DiskError(f"The disk is full: {where} could not be written.", "Free some space; nothing was stored.")
+    return DiskError(f"{where} could not be written: {error.strerror or error}.", "Check that you may write there.")
+
+
+def _sync(path: Path) -> None:
+    # Windows cannot open a folder for syncing; NTFS journals the rename itself.
+    if path.is_dir() and sys.platform == "win32":
+        return
+    descriptor = os.open(path, os.O_RDONLY if sys.platform != "win32" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@lru_cache(maxsize=1)
+def _host() -> str:
+    return socket.gethostname().replace("~", "-")
+
+
+@lru_cache(maxsize=1)
+def _own_start(pid: int) -> str:
+    return _process_start(pid)
+
+
+def _process_start(pid: int) -> str:
+    """When the process started, as text; "-" when there is no such process."""
+    import psutil  # only writers need it
+
+    try:
+        return str(int(psutil.Process(pid).create_time()))
+    except psutil.NoSuchProcess:
+        return "-"

@@ -1,0 +1,195 @@
+"""Where the workbench lives and how it is set: config.yaml, overridden by SEQUENCE_ variables.
+
+Every key of config.yaml can be set as `SEQUENCE_<SECTION>__<KEY>`. `SEQUENCE_HOME` names the folder in
+which `output_central/` lives (default: the checkout); config.yaml is read from there, else from the checkout.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from core.errors import SettingsError
+from core.names import nearest
+from core.schema import refusal_of
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PREFIX = "SEQUENCE_"
+# Variables that are no key of config.yaml.
+_PLAIN_VARIABLES = ("SEQUENCE_HOME",)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class GuiSettings(_Section):
+    """Where the workbench listens."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8504, ge=1, le=65_535)
+
+
+class StoreSettings(_Section):
+    """How long a write waits for another process."""
+
+    busy_timeout_seconds: float = Field(10.0, gt=0, le=600)
+
+
+class DataSettings(_Section):
+    """Limits of the five validation rules, and the share of rows that fitted quantities may see."""
+
+    train_fraction: float = Field(0.7, gt=0, le=1)
+    minimum_rows: int = Field(100, ge=1)
+    missing_limit_pct: float = Field(5.0, ge=0, le=100)
+    price_low: float = Field(0.001, ge=0)
+    price_high: float = Field(1_000_000.0, gt=0)
+    volume_low: float = Field(0.0, ge=0)
+    volume_high: float = Field(1_000_000_000.0, gt=0)
+    outlier_sigmas: float = Field(3.0, gt=0)
+    outlier_warn_pct: float = Field(2.0, ge=0, le=100)
+
+
+class BacktestSettings(_Section):
+    """What the Backtesting page offers at first."""
+
+    cash: float = Field(10_000.0, gt=0)
+    spread_pips: float = Field(0.6, ge=0)
+    commission_pct: float = Field(0.0, ge=0, lt=10)
+
+
+class DisplaySettings(_Section):
+    """How charts and exports look."""
+
+    palette: Literal["green-red", "blue-orange"] = "green-red"
+    chart_points: int = Field(2_000, ge=200, le=20_000)
+    csv_decimal_comma: bool = False
+
+
+class LogSettings(_Section):
+    """What is logged, and how much of it is kept."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    max_mib: float = Field(10.0, gt=0)
+    keep_files: int = Field(5, ge=1)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with its defaults; the sections are those of config.yaml."""
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+    gui: GuiSettings = GuiSettings()
+    store: StoreSettings = StoreSettings()
+    data: DataSettings = DataSettings()
+    backtest: BacktestSettings = BacktestSettings()
+    display: DisplaySettings = DisplaySettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """A variable beats the file; the file comes in as keyword arguments."""
+        return env_settings, init_settings
+
+
+def home() -> Path:
+    """The folder in which `output_central/` lives."""
+    chosen = os.environ.get("SEQUENCE_HOME")
+    return Path(chosen).expanduser().resolve() if chosen else CHECKOUT
+
+
+def output_folder() -> Path:
+    """The folder that holds everything generated; it may not exist yet."""
+    return home() / "output_central"
+
+
+def config_file() -> Path | None:
+    """The config.yaml in force: the one in SEQUENCE_HOME, else the checkout's; None where there is neither."""
+    return next((folder / "config.yaml" for folder in (home(), CHECKOUT) if (folder / "config.yaml").is_file()), None)
+
+
+def current_settings() -> Settings:
+    """The settings in force now; the file is read again only after it, or a variable, has changed.
+
+    Raises SettingsError naming the key, its value and the cure.
+    """
+    file = config_file()
+    variables = tuple(sorted((name, value) for name, value in os.environ.items() if name.upper().startswith(PREFIX)))
+    return _load(file, file.stat().st_mtime_ns if file else 0, variables)
+
+
+@lru_cache(maxsize=8)
+def _load(file: Path | None, _changed_ns: int, variables: tuple[tuple[str, str], ...]) -> Settings:
+    _refuse_unknown_variables([name for name, _ in variables])
+    try:
+        return Settings(**(_read_yaml(file) if file else {}))
+    except ValidationError as error:
+        what, cure = refusal_of(error, Settings)
+        raise SettingsError(f"{_origin(error, file)}: {what}", cure) from None
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SettingsError(
+            f"{file}{place}: {getattr(error, 'problem', None) or 'this is not YAML'}.",
+            "Check the indent (two spaces a level, no tabs) and the colon after each key.",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} cannot be read: {error}.", "Save it as UTF-8 text that you may read.") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"{file} holds {content!r} where sections were expected.", "Write 'section:' lines.")
+    # A section whose keys are all commented out reads as None; it means the defaults.
+    return {str(section): ({} if keys is None else keys) for section, keys in content.items()}
+
+
+def _variable(section: str, key: str) -> str:
+    return f"{PREFIX}{section}__{key}".upper()
+
+
+def _known_variables() -> list[str]:
+    keys = [
+        _variable(section, key)
+        for section, field in Settings.model_fields.items()
+        for key in getattr(field.annotation, "model_fields", {})
+    ]
+    return [*_PLAIN_VARIABLES, *keys]
+
+
+def _refuse_unknown_variables(names: list[str]) -> None:
+    known = _known_variables()
+    for name in names:
+        if name.upper() not in known:
+            meant = nearest(name, known)
+            suggestion = f"Did you mean {meant}? " if meant else ""
+            raise SettingsError(
+                f"The environment variable {name} is no setting of Sequence.", f"{suggestion}Rename or unset it."
+            )
+
+
+def _origin(error: ValidationError, file: Path | None) -> str:
+    """Where the refused value came from: the variable that set it, else the file."""
+    path = [str(part) for part in error.errors(include_url=False)[0]["loc"]]
+    variable = _variable(*path[:2]) if len(path) > 1 else ""
+    if variable in {name.upper() for name in os.environ}:
+        return variable
+    return str(file)

@@ -1,0 +1,297 @@
+"""One database per module: SQLite files under `output_central/`, created, recognised, migrated and written safely.
+
+    with store.write() as connection:      # BEGIN IMMEDIATE, committed at the end, rolled back on an error
+        connection.execute(table.insert(), {...})
+    rows = store.rows(select(table))       # dicts; an absent database reads as an empty one
+
+Why every write begins IMMEDIATE: a deferred transaction that reads before it writes fails at once with
+"database is locked" when another writer came between, and no busy timeout helps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from core.clock import utc_now
+from core.errors import DiskError, SequenceError, StoreLockedError, StoreUnusableError
+from core.folders import maker_is_dead, private_name
+from core.migrate import newest_version, run_migrations
+from core.plain import plain
+from core.settings import current_settings, output_folder
+
+
+class _JsonText(sa.types.TypeDecorator[Any]):
+    """JSON kept as text, which STRICT tables accept; NaN and infinities are stored as null."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
+        return None if value is None else json.dumps(plain(value), ensure_ascii=False, allow_nan=False)
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
+# The column types of every table. STRICT refuses any other name in SQLite.
+TEXT = sa.Text()
+REAL = sa.Double().with_variant(sqlite.REAL(), "sqlite")
+WHOLE = sa.BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
+JSON = sa.JSON().with_variant(_JsonText(), "sqlite")
+
+
+def strict_table(name: str, metadata: sa.MetaData, *columns: sa.Column[Any] | sa.Constraint) -> sa.Table:
+    """A table whose columns refuse values of another type instead of storing them as they come."""
+    return sa.Table(name, metadata, *columns, sqlite_strict=True)
+
+
+@dataclass(frozen=True)
+class Module:
+    """What one module keeps: the file's name, the mark by which it is known, its tables and migrations."""
+
+    name: str
+    application_id: int
+    metadata: sa.MetaData
+    migrations: Path
+
+
+class Store:
+    """The database of one module in the workbench that `SEQUENCE_HOME` names at the moment of each call.
+
+    Raises StoreLockedError, StoreUnusableError or DiskError, each naming the file and the cure.
+    """
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+
+    @property
+    def path(self) -> Path:
+        """The database file; it appears with the first write."""
+        return output_folder() / f"{self.module.name}.db"
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """One consistent view. An absent database is read as an empty one and is not created."""
+        with self._explained():
+            engine = self._open()
+            if engine is not None:
+                with engine.connect() as connection, connection.begin():
+                    yield connection
+                return
+            empty = sa.create_engine("sqlite://")
+            self.module.metadata.create_all(empty)
+            with empty.connect() as connection:
+                yield connection
+            empty.dispose()
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """One write transaction, alone in the file from its first statement on; creates the database if absent."""
+        with self._explained():
+            engine = self._open()
+            if engine is None:
+                self._create()
+                engine = self._open()
+            if engine is None:
+                raise self._vanished()
+            with engine.connect().execution_options(write=True) as connection, connection.begin():
+                yield connection
+
+    def rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
+        """What `query` selects, one dict a row."""
+        with self.read() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def check(self) -> None:
+        """Read every page of the file and raise StoreUnusableError when SQLite finds damage."""
+        with self.read() as connection:
+            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        if found != "ok":
+            raise self._damaged(str(found))
+
+    def _open(self) -> sa.Engine | None:
+        """The engine of this process for the file that stands at `path` now; None when there is none.
+
+        A file is recognised, and migrated when it is older, the first time this process meets it.
+        """
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        identity = (os.getpid(), found.st_dev, found.st_ino)
+        with _opened_lock:
+            known = _opened.get(self.path)
+            if known and known.identity == identity and found.st_size:
+                return known.engine
+            if self._recognised_version() < newest_version(self.module.migrations):
+                self._migrate()
+            if known:
+                # A connection inherited through a fork is its parent's: drop it, do not close it.
+                known.engine.dispose(close=known.identity[0] == os.getpid())
+            engine = _new_engine(self.path, journal_mode="WAL")
+            _opened[self.path] = _Opened(identity, engine)
+            return engine
+
+    def _recognised_version(self) -> int:
+        """The version the file is at; raises StoreUnusableError when the file is not ours to use."""
+        if self.path.stat().st_size == 0:
+            raise StoreUnusableError(f"The database {self.path} is an empty file.", self._cure_aside())
+        with _plain_connection(self.path, read_only=True) as connection:
+            application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+            version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        if application_id != self.module.application_id:
+            raise StoreUnusableError(
+                f"{self.path} is a SQLite database of another program (application_id {application_id}).",
+                self._cure_aside(),
+            )
+        if version > newest_version(self.module.migrations):
+            raise StoreUnusableError(
+                f"{self.path} was written by a newer Sequence (version {version} of its tables; "
+                f"this one knows {newest_version(self.module.migrations)}).",
+                "Start the newer Sequence, or point SEQUENCE_HOME at another folder.",
+            )
+        return version
+
+    def _create(self) -> None:
+        """Build the database under a private name and link it to its own, unless another process was faster."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_debris(self.path.parent)
+        private = self.path.with_name(f"{private_name()}.db")
+        try:
+            # A rollback journal: a killed creation leaves one private file, never a half database under our name.
+            engine = _new_engine(private, journal_mode="DELETE")
+            with engine.connect().execution_options(write=True) as connection, connection.begin():
+                connection.exec_driver_sql(f"PRAGMA application_id = {self.module.application_id}")
+                run_migrations(connection, self.module.migrations, reached=0)
+            engine.dispose()
+            _link_unless_there(private, self.path)
+        finally:
+            private.unlink(missing_ok=True)
+
+    def _migrate(self) -> None:
+        """Bring an existing file to the newest version, with a backup beside it, alone in the file."""
+        engine = _new_engine(self.path, foreign_keys="OFF", legacy_alter_table="ON")
+        with engine.connect().execution_options(write=True) as connection, connection.begin():
+            reached: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            if reached < newest_version(self.module.migrations):  # another process may have been faster
+                self._back_up(reached)
+                run_migrations(connection, self.module.migrations, reached)
+        engine.dispose()
+
+    def _back_up(self, version: int) -> None:
+        stamp = utc_now().strftime("%Y%m%dT%H%M%SZ")
+        target = self.path.with_name(f"{self.module.name}.v{version}.{stamp}.backup.db")
+        with _plain_connection(self.path, read_only=True) as source, _plain_connection(target) as copy:
+            source.backup(copy)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what SQLite says into what the reader must do."""
+        try:
+            yield
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:
+            cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+            explained = self._explanation(cause)
+            if explained is None:
+                raise
+            raise explained from error
+
+    def _explanation(self, cause: BaseException | None) -> SequenceError | None:
+        kind = (getattr(cause, "sqlite_errorname", None) or "").removeprefix("SQLITE_")
+        if kind.startswith(("BUSY", "LOCKED")):
+            return StoreLockedError(
+                f"Another program holds {self.path} and did not let go within "
+                f"{current_settings().store.busy_timeout_seconds:g} s. Nothing was changed and nothing is lost.",
+                "Close the program that has it open (a database browser, say) or finish its edit, then try again.",
+            )
+        if kind.startswith(("CORRUPT", "NOTADB")):
+            return self._damaged(str(cause))
+        if kind.startswith(("FULL", "IOERR", "READONLY", "CANTOPEN", "PERM")):
+            return DiskError(
+                f"{self.path} could not be written ({cause}).", "Check free space and that you may write there."
+            )
+        return None
+
+    def _vanished(self) -> DiskError:
+        return DiskError(f"{self.path} was removed while it was being made.", "Try again; nothing was stored.")
+
+    def _damaged(self, found: str) -> StoreUnusableError:
+        return StoreUnusableError(f"The database {self.path} is damaged ({found}).", self._cure_aside())
+
+    def _cure_aside(self) -> str:
+        return (
+            "Stop Sequence, move that file elsewhere (a backup may stand beside it) and start again; "
+            "Sequence never replaces it by itself."
+        )
+
+
+@dataclass(frozen=True)
+class _Opened:
+    identity: tuple[int, int, int]  # process, device, inode
+    engine: sa.Engine
+
+
+_opened: dict[Path, _Opened] = {}
+_opened_lock = threading.Lock()
+
+
+def _new_engine(path: Path, **pragmas: str) -> sa.Engine:
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _busy_seconds()})
+
+    @sa.event.listens_for(engine, "connect")
+    def _open(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        # FULL: what a page or a client was told is stored must outlive a power cut.
+        settings = {"synchronous": "FULL", "foreign_keys": "ON", "trusted_schema": "OFF", **pragmas}
+        for name, value in settings.items():
+            connection.execute(f"PRAGMA {name} = {value}")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def _plain_connection(path: Path, *, read_only: bool = False) -> Iterator[sqlite3.Connection]:
+    uri = f"file:{quote(path.as_posix())}{'?mode=ro' if read_only else ''}"
+    connection = sqlite3.connect(uri, uri=True, timeout=_busy_seconds())
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _busy_seconds() -> float:
+    return current_settings().store.busy_timeout_seconds
+
+
+def _link_unless_there(private: Path, path: Path) -> None:
+    try:
+        os.link(private, path)
+    except FileExistsError:
+        pass
+    except OSError:
+        # A file system without hard links (exFAT). Windows refuses to rename over a file; elsewhere a
+        # second creator could still win the moment between these two lines and lose nothing but its tables.
+        if not path.exists():
+            os.rename(private, path)
+
+
+def _remove_debris(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_file() and maker_is_dead(entry.name.removesuffix("-journal").removesuffix(".db")):
+            entry.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Data floor: sources → bars → checked, versioned datasets. The door is `data.pipeline_controller`."""

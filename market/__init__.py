@@ -1,0 +1,1 @@
+"""The field's vocabulary: bars, timeframes, symbols, trading days, resampling."""
