@@ -20,14 +20,11 @@ GRACE_SECONDS = 3.0
 
 def start_child(module: str, *arguments: str, folder: Path) -> subprocess.Popen[bytes]:
     """Start `module` in its own process group, tied to this process by its stdin."""
-    windows = sys.platform == "win32"
-    return subprocess.Popen(
-        [sys.executable, "-m", "core.child", module, *arguments],
-        stdin=subprocess.PIPE,
-        cwd=folder,
-        start_new_session=not windows,
-        creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if windows else 0,
-    )
+    command = [sys.executable, "-m", "core.child", module, *arguments]
+    if sys.platform == "win32":
+        group = subprocess.CREATE_NEW_PROCESS_GROUP
+        return subprocess.Popen(command, stdin=subprocess.PIPE, cwd=folder, creationflags=group)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, cwd=folder, start_new_session=True)
 
 
 def stop_child(child: subprocess.Popen[bytes]) -> None:

@@ -91,7 +91,7 @@ def sweep(parent: Path, recorded: set[str]) -> list[str]:
     debris = [
         entry
         for entry in parent.iterdir()
-        if maker_is_dead(entry.name) or not entry.name.startswith(".") and entry.name not in recorded
+        if maker_is_dead(entry.name) or (not entry.name.startswith(".") and entry.name not in recorded)
     ]
     for entry in debris:
         shutil.rmtree(entry, ignore_errors=True)

@@ -48,4 +48,4 @@ def _numbered(folder: Path) -> dict[int, Path]:
 
 def _triggers(connection: sa.Connection) -> dict[str, str]:
     rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-    return {name: sql for name, sql in rows}
+    return {str(name): str(sql) for name, sql in rows}

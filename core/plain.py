@@ -14,7 +14,7 @@ def plain(value: Any) -> Any:
 
     NaN, NaT and infinities become None, times ISO text, durations seconds, anything else its text.
     """
-    if value is None or isinstance(value, (bool, int, str)) and not isinstance(value, Enum):
+    if value is None or (isinstance(value, (bool, int, str)) and not isinstance(value, Enum)):
         return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
@@ -24,7 +24,7 @@ def plain(value: Any) -> Any:
         return {str(key): plain(member) for key, member in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(member) for member in value]
-    if value != value:  # NaT, numpy's NaN of any width
+    if type(value).__name__ == "NaTType":
         return None
     if isinstance(value, timedelta):
         return value.total_seconds()

@@ -47,7 +47,7 @@ class _JsonText(sa.types.TypeDecorator[Any]):
 
 # The column types of every table. STRICT refuses any other name in SQLite.
 TEXT = sa.Text()
-REAL = sa.Double().with_variant(sqlite.REAL(), "sqlite")
+REAL: sa.types.TypeEngine[float] = sa.Double().with_variant(sqlite.REAL(), "sqlite")
 WHOLE = sa.BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 JSON = sa.JSON().with_variant(_JsonText(), "sqlite")
 
@@ -288,7 +288,7 @@ def _link_unless_there(private: Path, path: Path) -> None:
         # A file system without hard links (exFAT). Windows refuses to rename over a file; elsewhere a
         # second creator could still win the moment between these two lines and lose nothing but its tables.
         if not path.exists():
-            os.rename(private, path)
+            private.rename(path)
 
 
 def _remove_debris(folder: Path) -> None:

@@ -61,11 +61,12 @@ def utc_timestamp(value: object, what: str) -> pd.Timestamp:
 
     Raises BarsError naming `what` when it is no time.
     """
+    stamp: pd.Timestamp | None
     try:
         stamp = pd.Timestamp(value)  # type: ignore[arg-type]  # refused below when it is no time
     except (TypeError, ValueError):
-        stamp = pd.NaT
-    if stamp is pd.NaT:
+        stamp = None
+    if stamp is None or pd.isna(stamp):
         raise BarsError(f"{what}={value!r} is no time.", "Write it as 2017-04-19 or 2017-04-19 09:00.")
     return stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import pandas as pd
 
 from market.symbols import AssetClass
@@ -102,5 +103,5 @@ def _cut_moment(dates: pd.DatetimeIndex, asset_class: AssetClass, cut: DayCut | 
     cut = cut or day_cut(asset_class)
     wall = pd.DatetimeIndex(dates) + pd.Timedelta(hours=cut.hour)
     # A cut inside the hour that spring skips or autumn repeats: take the first moment after it.
-    moments = wall.tz_localize(cut.zone, nonexistent="shift_forward", ambiguous=[False] * len(wall))
+    moments = wall.tz_localize(cut.zone, nonexistent="shift_forward", ambiguous=np.zeros(len(wall), dtype=bool))
     return pd.DatetimeIndex(moments.tz_convert("UTC"), name="time")

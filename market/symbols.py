@@ -44,10 +44,10 @@ class Symbol:
         return float(10**-self.digits)
 
 
-_CURRENCIES = {
-    *("USD EUR GBP JPY CHF AUD NZD CAD".split()),
-    *("SEK NOK DKK PLN CZK HUF TRY ZAR MXN SGD HKD CNH CNY INR BRL RUB KRW THB ILS".split()),
-}
+_MAJORS = ("USD", "EUR", "GBP", "JPY", "CHF", "AUD", "NZD", "CAD")
+_NORDIC_AND_EASTERN = ("SEK", "NOK", "DKK", "PLN", "CZK", "HUF", "TRY", "RUB")
+_OVERSEAS = ("ZAR", "MXN", "BRL", "SGD", "HKD", "CNH", "CNY", "INR", "KRW", "THB", "ILS")
+_CURRENCIES = {*_MAJORS, *_NORDIC_AND_EASTERN, *_OVERSEAS}
 _METALS = {"XAU": (2, 0.1, 100.0), "XAG": (3, 0.01, 5_000.0), "XPT": (2, 0.1, 100.0), "XPD": (2, 0.1, 100.0)}
 _COINS = {"BTC", "ETH", "LTC", "XRP", "SOL", "ADA", "DOGE", "BNB", "BCH", "DOT"}
 _SUFFIX = re.compile(r"(=X|=F)$|[.#_\-][A-Z0-9]{1,6}$", re.I)
