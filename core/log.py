@@ -86,17 +86,16 @@ def configure_logging(process: str) -> None:
     )
     root.addHandler(handler)
     root.setLevel(settings.level)
-    structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *_STAMPS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
-    )
 
 
 def get_logger(name: str) -> Any:
     """The logger of a module; events are words, their figures keyword arguments."""
-    return structlog.stdlib.get_logger(name)
+    # Wrapped here rather than by structlog.configure: a script that imports a door keeps its own logging.
+    return structlog.wrap_logger(
+        logging.getLogger(name),
+        processors=[structlog.stdlib.filter_by_level, *_STAMPS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
 
 
 def _handler_name(process: str) -> str:

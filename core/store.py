@@ -57,6 +57,14 @@ def strict_table(name: str, metadata: sa.MetaData, *columns: sa.Column[Any] | sa
     return sa.Table(name, metadata, *columns, sqlite_strict=True)
 
 
+def inserted_id(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> int:
+    """Enter one row inside an open write transaction; its id."""
+    key = connection.execute(table.insert().values(**values)).inserted_primary_key
+    if key is None:
+        raise ValueError(f"{table.name} has no primary key of its own")
+    return int(key[0])
+
+
 @dataclass(frozen=True)
 class Module:
     """What one module keeps: the file's name, the mark by which it is known, its tables and migrations."""
@@ -108,6 +116,11 @@ class Store:
                 raise self._vanished()
             with engine.connect().execution_options(write=True) as connection, connection.begin():
                 yield connection
+
+    def insert(self, table: sa.Table, **values: Any) -> int:
+        """Enter one row in a transaction of its own; its id."""
+        with self.write() as connection:
+            return inserted_id(connection, table, values)
 
     def rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
         """What `query` selects, one dict a row."""

@@ -1,0 +1,109 @@
+"""What a user asks of the pipeline: `DataConfig`, and the preprocessing it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+import pandas as pd
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+
+from core.errors import DataRequestError, InputError
+from core.schema import Checked
+from core.settings import current_settings
+from market.bars import utc_timestamp
+from market.symbols import canonical_symbol
+from market.timeframes import Timeframe, parse_timeframe
+
+
+def _train_fraction() -> float:
+    return current_settings().data.train_fraction
+
+
+class PreprocessingConfig(Checked):
+    """Which columns are added to raw bars. What is fitted sees the first `train_fraction` of the rows only."""
+
+    refusal: ClassVar[type[InputError]] = DataRequestError
+
+    normalize: bool = False
+    normalization_method: Literal["zscore", "minmax"] = "zscore"
+    engineer_features: bool = False
+    fill_missing: Literal["none", "forward", "backward"] = "none"
+    train_fraction: float = Field(default_factory=_train_fraction, gt=0, le=1)
+
+
+def _timeframe(value: object) -> object:
+    return parse_timeframe(value) if isinstance(value, str) else value
+
+
+def _checked_preprocessing(settings: dict[str, Any]) -> dict[str, Any]:
+    PreprocessingConfig(**settings)
+    return settings
+
+
+def _one_or_many(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[list[str], BeforeValidator(_one_or_many), Field(min_length=1)]
+Day = str | date | datetime | pd.Timestamp
+
+
+class DataConfig(Checked):
+    """One collection: which sources, symbols and range, at which timeframe, prepared how.
+
+    Dates without a time cover the whole day, the end day included; times without a zone are UTC.
+    `resolution` ("daily", "hourly" …) and `timeframe` ("D1", "H1" …) say the same thing; without either
+    the source's own is taken. `countries` matters to news sources only.
+    """
+
+    model_config: ClassVar[ConfigDict] = {"arbitrary_types_allowed": True}
+    refusal: ClassVar[type[InputError]] = DataRequestError
+
+    data_sources: Names
+    symbols: Annotated[Names, AfterValidator(lambda names: [canonical_symbol(name) for name in names])]
+    start_date: Day
+    end_date: Day
+    countries: Annotated[list[str], BeforeValidator(_one_or_many), Field(default_factory=list)]
+    resolution: str | None = None
+    timeframe: Annotated[Timeframe | None, BeforeValidator(_timeframe)] = None
+    preprocessing: Annotated[dict[str, Any], AfterValidator(_checked_preprocessing), Field(default_factory=dict)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DataConfig:
+        if self.start >= self.end:
+            raise DataRequestError(
+                f"The range ends before it begins: {self.start_date} to {self.end_date}.", "Swap the two dates."
+            )
+        if self.resolution and self.timeframe and parse_timeframe(self.resolution) is not self.timeframe:
+            raise DataRequestError(
+                f"resolution={self.resolution!r} and timeframe={str(self.timeframe)!r} differ.", "Give one of them."
+            )
+        return self
+
+    @property
+    def wanted_timeframe(self) -> Timeframe | None:
+        """The timeframe asked for; None leaves it to the source."""
+        return self.timeframe or (parse_timeframe(self.resolution) if self.resolution else None)
+
+    @property
+    def start(self) -> pd.Timestamp:
+        """The first moment of the range, UTC."""
+        return utc_timestamp(self.start_date, "start_date")
+
+    @property
+    def end(self) -> pd.Timestamp:
+        """The first moment after the range, UTC."""
+        end = utc_timestamp(self.end_date, "end_date")
+        whole_day = (
+            len(self.end_date) <= 10 if isinstance(self.end_date, str) else not isinstance(self.end_date, datetime)
+        )
+        return end + pd.Timedelta(days=1) if whole_day else end
+
+
+def preprocessing_config(settings: PreprocessingConfig | Mapping[str, Any] | None) -> PreprocessingConfig:
+    """The settings as an object; raises DataRequestError naming a wrong key or value."""
+    if isinstance(settings, PreprocessingConfig):
+        return settings
+    return PreprocessingConfig(**(settings or {}))

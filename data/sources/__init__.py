@@ -1,0 +1,1 @@
+"""Where bars come from: one contract (`base.BarSource`), one file a source."""
