@@ -42,7 +42,10 @@ def _end_with_parent() -> None:
     # os.read on the descriptor: a daemon thread blocked in sys.stdin.buffer aborts Python at exit.
     while os.read(0, 1):
         pass
-    signal.raise_signal(signal.SIGINT)
+    if sys.platform == "win32":
+        signal.raise_signal(signal.SIGINT)
+    else:  # to the main thread, so that what it waits in is interrupted
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     time.sleep(GRACE_SECONDS)
     os._exit(0)
 

@@ -26,11 +26,11 @@ def csv_bytes(table: pd.DataFrame, headers: Mapping[str, str] | None = None) -> 
     for name in flat.columns:
         values = flat[name]
         if isinstance(values.dtype, pd.DatetimeTZDtype):
-            columns[f"{name} (UTC)"] = values.dt.tz_convert("UTC").dt.strftime("%Y-%m-%d %H:%M:%S")
+            columns[f"{_safe_cell(name)} (UTC)"] = values.dt.tz_convert("UTC").dt.strftime("%Y-%m-%d %H:%M:%S")
         elif pd.api.types.is_numeric_dtype(values.dtype):
-            columns[str(name)] = values
+            columns[str(_safe_cell(name))] = values
         else:
-            columns[str(name)] = values.map(_safe_cell)
+            columns[str(_safe_cell(name))] = values.map(_safe_cell)
     comma = current_settings().display.csv_decimal_comma
     text = pd.DataFrame(columns).to_csv(
         index=False, sep=";" if comma else ",", decimal="," if comma else ".", lineterminator="\r\n"

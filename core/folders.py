@@ -13,7 +13,7 @@ import socket
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from core.errors import DiskError
 from core.log import get_logger
 
 _PREFIX = ".new"
+_swept: set[Path] = set()
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 
 
@@ -62,6 +63,23 @@ def place(staged: Path, target: Path) -> None:
     _sync(target.parent)
 
 
+def keep(staged: Path, name: str, recorded: set[str]) -> None:
+    """Place a staged folder as `name` beside it, inside the write transaction that records it.
+
+    `recorded` are the names that rows stand for. An equal folder that is there already is kept; debris of
+    killed processes is swept the first time this process keeps anything in that place.
+    """
+    parent = staged.parent
+    if parent not in _swept:
+        sweep(parent, recorded)
+        _swept.add(parent)
+    target = parent / name
+    if target.exists() and name not in recorded:
+        shutil.rmtree(target)  # its transaction failed in this very process
+    if not target.exists():
+        place(staged, target)
+
+
 def write_file(target: Path, content: bytes) -> None:
     """Replace `target` by `content` in one step: a reader sees the old file or the new one.
 
@@ -77,7 +95,8 @@ def write_file(target: Path, content: bytes) -> None:
     except OSError as error:
         raise disk_error(error, target) from error
     finally:
-        staged.unlink(missing_ok=True)
+        with suppress(OSError):
+            staged.unlink()
 
 
 def sweep(parent: Path, recorded: set[str]) -> list[str]:
@@ -91,10 +110,14 @@ def sweep(parent: Path, recorded: set[str]) -> list[str]:
     debris = [
         entry
         for entry in parent.iterdir()
-        if maker_is_dead(entry.name) or (not entry.name.startswith(".") and entry.name not in recorded)
+        if maker_is_dead(entry.name)
+        or (entry.is_dir() and not entry.name.startswith(".") and entry.name not in recorded)
     ]
     for entry in debris:
-        shutil.rmtree(entry, ignore_errors=True)
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
     if debris:
         get_logger(__name__).warning("swept what a killed process left", folder=str(parent), count=len(debris))
     return [entry.name for entry in debris]
@@ -130,6 +153,13 @@ def _own_start(pid: int) -> str:
 
 def _process_start(pid: int) -> str:
     """When the process started, as text; "-" when there is no such process."""
+    if sys.platform == "linux":
+        # Ticks since boot: psutil counts from the wall clock, which may be set while a process lives.
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return "-"
+        return "-" if fields[0] in "ZX" else fields[19]  # a zombie has ended
     import psutil  # only writers need it
 
     try:

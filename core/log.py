@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
@@ -16,7 +17,9 @@ import structlog
 from core.settings import current_settings, output_folder
 
 STRUCK_OUT = "[secret]"
-_SECRET_KEY = re.compile(r"pass(word|phrase)?$|secret|token|api_?key|(^|_)key$|authorization|cookie|credential", re.I)
+_SECRET_KEY = re.compile(
+    r"pass(word|wd|phrase)?$|secret|token|api[_-]?key|(^|[_-])key$|authorization|cookie|credential", re.I
+)
 _SECRET_IN_TEXT = (
     (re.compile(r"(://[^:/@\s]*:)[^@/\s]+(@)"), rf"\1{STRUCK_OUT}\2"),
     (re.compile(r"(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{6,}", re.I), rf"\1{STRUCK_OUT}"),
@@ -35,10 +38,12 @@ def redact(value: Any, key: str = "") -> Any:
         return {name: redact(member, str(name)) for name, member in value.items()}
     if isinstance(value, (list, tuple)):
         return [redact(member) for member in value]
-    if isinstance(value, str):
-        for pattern, replacement in _SECRET_IN_TEXT:
-            value = pattern.sub(replacement, value)
-    return value
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    text = str(value)  # whatever else there is would be written as its text: an exception, a path, a URL
+    for pattern, replacement in _SECRET_IN_TEXT:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 def _redact_event(_logger: Any, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
@@ -64,7 +69,8 @@ def configure_logging(process: str) -> None:
         return
     settings = current_settings().log
     folder = output_folder() / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(
         folder / f"{process}.jsonl",
         maxBytes=int(settings.max_mib * 2**20),

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 import runpy
+import threading
 from pathlib import Path
 
 import sqlalchemy as sa
 
 _FILE = re.compile(r"v(\d{4})_\w+\.py")
+_one_at_a_time = threading.Lock()  # `alembic.op` is one global per process, not per thread
 
 
 def newest_version(folder: Path) -> int:
@@ -29,7 +31,7 @@ def run_migrations(connection: sa.Connection, folder: Path, reached: int) -> Non
     from alembic.runtime.migration import MigrationContext
 
     triggers = _triggers(connection)
-    with Operations.context(MigrationContext.configure(connection)):
+    with _one_at_a_time, Operations.context(MigrationContext.configure(connection)):
         for number, file in sorted(_numbered(folder).items()):
             if number > reached:
                 runpy.run_path(str(file))["upgrade"]()

@@ -12,7 +12,7 @@ from typing import Any
 def plain(value: Any) -> Any:
     """`value` in Python's own types, nested containers included.
 
-    NaN, NaT and infinities become None, times ISO text, durations seconds, anything else its text.
+    NaN, NaT, NA and infinities become None, times ISO text, durations seconds, anything else its text.
     """
     if value is None or (isinstance(value, (bool, int, str)) and not isinstance(value, Enum)):
         return value
@@ -24,12 +24,14 @@ def plain(value: Any) -> Any:
         return {str(key): plain(member) for key, member in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(member) for member in value]
-    if type(value).__name__ == "NaTType":
+    if type(value).__name__ in {"NaTType", "NAType"}:
         return None
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, datetime):
         return value.isoformat()
+    if type(value).__module__ == "numpy" and value.dtype.kind in "mM":  # nanoseconds would become bare integers
+        value = value.astype(f"{value.dtype.kind}8[us]")
     if hasattr(value, "tolist"):  # numpy scalars and arrays
         return plain(value.tolist())
     return str(value)

@@ -15,7 +15,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from sqlalchemy.dialects import sqlite
 
 from core.clock import utc_now
 from core.errors import DiskError, SequenceError, StoreLockedError, StoreUnusableError
-from core.folders import maker_is_dead, private_name
+from core.folders import disk_error, maker_is_dead, private_name
 from core.migrate import newest_version, run_migrations
 from core.plain import plain
 from core.settings import current_settings, output_folder
@@ -99,10 +99,12 @@ class Store:
                     yield connection
                 return
             empty = sa.create_engine("sqlite://")
-            self.module.metadata.create_all(empty)
-            with empty.connect() as connection:
-                yield connection
-            empty.dispose()
+            try:
+                self.module.metadata.create_all(empty)
+                with empty.connect() as connection:
+                    yield connection
+            finally:
+                empty.dispose()
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -142,7 +144,10 @@ class Store:
         try:
             found = self.path.stat()
         except FileNotFoundError:
+            self._refuse_orphaned_log()
             return None
+        except OSError as error:
+            raise disk_error(error, self.path) from error
         identity = (os.getpid(), found.st_dev, found.st_ino)
         with _opened_lock:
             known = _opened.get(self.path)
@@ -159,11 +164,13 @@ class Store:
 
     def _recognised_version(self) -> int:
         """The version the file is at; raises StoreUnusableError when the file is not ours to use."""
-        if self.path.stat().st_size == 0:
+        log_bytes, size = _size(self._log), self.path.stat().st_size
+        if size == 0:
             raise StoreUnusableError(f"The database {self.path} is an empty file.", self._cure_aside())
         with _plain_connection(self.path, read_only=True) as connection:
             application_id = connection.execute("PRAGMA application_id").fetchone()[0]
             version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+            page_size: int = connection.execute("PRAGMA page_size").fetchone()[0]
         if application_id != self.module.application_id:
             raise StoreUnusableError(
                 f"{self.path} is a SQLite database of another program (application_id {application_id}).",
@@ -175,39 +182,68 @@ class Store:
                 f"this one knows {newest_version(self.module.migrations)}).",
                 "Start the newer Sequence, or point SEQUENCE_HOME at another folder.",
             )
+        # SQLite itself reads what is missing of the last page as zeros and says nothing.
+        if size % page_size and not log_bytes:
+            raise self._damaged("its last page is cut short")
         return version
+
+    @property
+    def _log(self) -> Path:
+        return self.path.with_name(f"{self.path.name}-wal")
+
+    def _refuse_orphaned_log(self) -> None:
+        """SQLite would replay the log of a removed database into the new one under its name."""
+        # Asked in this order because a creator puts the database there before its log appears.
+        if _size(self._log) and not self.path.exists():
+            raise StoreUnusableError(
+                f"The database {self.path} is gone but its {self._log.name} is still there.",
+                f"Put the database back, or stop Sequence and move {self._log.name} and its -shm elsewhere.",
+            )
 
     def _create(self) -> None:
         """Build the database under a private name and link it to its own, unless another process was faster."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_debris(self.path.parent)
         private = self.path.with_name(f"{private_name()}.db")
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_debris(self.path.parent)
             # A rollback journal: a killed creation leaves one private file, never a half database under our name.
-            engine = _new_engine(private, journal_mode="DELETE")
-            with engine.connect().execution_options(write=True) as connection, connection.begin():
-                connection.exec_driver_sql(f"PRAGMA application_id = {self.module.application_id}")
-                run_migrations(connection, self.module.migrations, reached=0)
-            engine.dispose()
+            engine = _new_engine(private, journal_mode="DELETE", **_FOR_MIGRATIONS)
+            try:
+                with engine.connect().execution_options(write=True) as connection, connection.begin():
+                    connection.exec_driver_sql(f"PRAGMA application_id = {self.module.application_id}")
+                    run_migrations(connection, self.module.migrations, reached=0)
+            finally:
+                engine.dispose()
             _link_unless_there(private, self.path)
+        except OSError as error:
+            raise disk_error(error, self.path) from error
         finally:
-            private.unlink(missing_ok=True)
+            with suppress(OSError):
+                private.unlink()
 
     def _migrate(self) -> None:
         """Bring an existing file to the newest version, with a backup beside it, alone in the file."""
-        engine = _new_engine(self.path, foreign_keys="OFF", legacy_alter_table="ON")
-        with engine.connect().execution_options(write=True) as connection, connection.begin():
-            reached: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            if reached < newest_version(self.module.migrations):  # another process may have been faster
-                self._back_up(reached)
-                run_migrations(connection, self.module.migrations, reached)
-        engine.dispose()
+        engine = _new_engine(self.path, **_FOR_MIGRATIONS)
+        try:
+            with engine.connect().execution_options(write=True) as connection, connection.begin():
+                reached: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+                if reached < newest_version(self.module.migrations):  # another process may have been faster
+                    backup = self._back_up(reached)
+                    try:
+                        run_migrations(connection, self.module.migrations, reached)
+                    except BaseException:
+                        # The database itself stays as it was; one copy an attempt would fill the disk.
+                        backup.unlink(missing_ok=True)
+                        raise
+        finally:
+            engine.dispose()
 
-    def _back_up(self, version: int) -> None:
+    def _back_up(self, version: int) -> Path:
         stamp = utc_now().strftime("%Y%m%dT%H%M%SZ")
         target = self.path.with_name(f"{self.module.name}.v{version}.{stamp}.backup.db")
         with _plain_connection(self.path, read_only=True) as source, _plain_connection(target) as copy:
             source.backup(copy)
+        return target
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -245,8 +281,8 @@ class Store:
 
     def _cure_aside(self) -> str:
         return (
-            "Stop Sequence, move that file elsewhere (a backup may stand beside it) and start again; "
-            "Sequence never replaces it by itself."
+            "Stop Sequence, move that file, its -wal and its -shm elsewhere (a backup may stand beside it) and start "
+            "again; Sequence never replaces it by itself."
         )
 
 
@@ -258,10 +294,28 @@ class _Opened:
 
 _opened: dict[Path, _Opened] = {}
 _opened_lock = threading.Lock()
+# Rebuilding a table must neither cascade to its children nor trip over the views that name it.
+_FOR_MIGRATIONS = {"foreign_keys": "OFF", "legacy_alter_table": "ON"}
+
+
+def _close_before_fork() -> None:
+    # A child that inherits an open connection inherits SQLite's belief that its locks are held, though
+    # the system gave them to the parent alone; when the parent closes, it deletes the child's log.
+    _opened_lock.acquire()
+    for opened in _opened.values():
+        if opened.identity[0] == os.getpid():
+            opened.engine.dispose()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(
+        before=_close_before_fork, after_in_parent=_opened_lock.release, after_in_child=_opened_lock.release
+    )
 
 
 def _new_engine(path: Path, **pragmas: str) -> sa.Engine:
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _busy_seconds()})
+    # As a URL object: a path may hold '?' and '%'.
+    engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": _busy_seconds()})
 
     @sa.event.listens_for(engine, "connect")
     def _open(connection: sqlite3.Connection, _record: Any) -> None:
@@ -290,6 +344,13 @@ def _plain_connection(path: Path, *, read_only: bool = False) -> Iterator[sqlite
 
 def _busy_seconds() -> float:
     return current_settings().store.busy_timeout_seconds
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _link_unless_there(private: Path, path: Path) -> None:

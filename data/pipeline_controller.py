@@ -31,7 +31,7 @@ from data.config import DataConfig, PreprocessingConfig, preprocessing_config
 from data.preprocessing import CODE_VERSION, preprocess_frame
 from data.sources.base import source_named
 from data.validation import validate_frame, worst
-from data.versions import DatasetVersion, Lineage, digest, find_version, list_versions, publish_version
+from data.versions import DatasetVersion, Lineage, digest, find_version, hash_of, list_versions, publish_version
 from market.bars import bars_of, check_bars, symbols_in
 
 __all__ = ["DataConfig", "DatasetVersion", "PipelineController", "controller"]
@@ -150,6 +150,13 @@ class PipelineController:
                 write_file(output_folder() / f"{symbol.lower()}_dataset.csv", csv_bytes(bars))
         get_logger(__name__).info("published a dataset version", version=version.id, hash=version.short_hash)
         return version
+
+    def enter_bars(self, bars: pd.DataFrame, symbol: str, timeframe: str) -> DatasetVersion:
+        """The version that holds exactly these bars of one symbol, published now if there is none yet."""
+        frame = _checked(bars).assign(symbol=symbol, source="frame")
+        content_hash = hash_of(frame)
+        known = [version for version in self.versions() if version.content_hash == content_hash]
+        return known[0] if known else publish_version(self._store, frame, Lineage(), timeframe)
 
     def prepare(
         self, config: DataConfig, tell: Callable[[str, str], None] = lambda step, words: None

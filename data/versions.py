@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from core.clock import utc_text
 from core.errors import InputError, InterventionError
-from core.folders import place, staged_folder, sweep
+from core.folders import keep, staged_folder
 from core.names import unknown_name
 from core.settings import output_folder
 from core.store import Store, inserted_id
@@ -29,7 +29,6 @@ from market.bars import bars_of, symbols_in
 from market.timeframes import infer_timeframe
 
 _PARQUET = "data.parquet"
-_swept: set[Path] = set()
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,12 @@ def datasets_folder() -> Path:
     return output_folder() / "datasets"
 
 
-def publish_version(store: Store, frame: pd.DataFrame, lineage: Lineage) -> DatasetVersion:
+def publish_version(
+    store: Store, frame: pd.DataFrame, lineage: Lineage, timeframe: str | None = None
+) -> DatasetVersion:
     """Write `frame` as an immutable version and enter it; equal content is stored once, however often entered.
+
+    Without `timeframe` that of the collection counts, or the usual distance between the bars.
 
     The folder becomes visible in the same write transaction that enters its row: a process killed at any
     moment leaves either a whole version or debris that the next process to publish sweeps away.
@@ -125,12 +128,8 @@ def publish_version(store: Store, frame: pd.DataFrame, lineage: Lineage) -> Data
         size_bytes = sum(file.stat().st_size for file in staged.iterdir())
         with store.write() as connection:
             recorded = set(connection.execute(sa.select(tables.versions.c.content_hash).distinct()).scalars())
-            if parent not in _swept:
-                sweep(parent, recorded)
-                _swept.add(parent)
-            if not (parent / content_hash).exists():
-                place(staged, parent / content_hash)
-            row = _row(frame, content_hash, lineage, size_bytes)
+            keep(staged, content_hash, recorded)
+            row = _row(frame, content_hash, lineage, size_bytes, timeframe)
             version_id = inserted_id(connection, tables.versions, row)
     return DatasetVersion(id=version_id, **row)
 
@@ -192,7 +191,9 @@ def _kind(column: pd.Series) -> str:
     return "number" if pd.api.types.is_numeric_dtype(column.dtype) else "text"
 
 
-def _row(frame: pd.DataFrame, content_hash: str, lineage: Lineage, size_bytes: int) -> dict[str, Any]:
+def _row(
+    frame: pd.DataFrame, content_hash: str, lineage: Lineage, size_bytes: int, timeframe: str | None
+) -> dict[str, Any]:
     times = pd.DatetimeIndex(frame.index)
     symbols = symbols_in(frame)
     first = bars_of(frame, symbols[0]) if symbols else frame
@@ -203,7 +204,7 @@ def _row(frame: pd.DataFrame, content_hash: str, lineage: Lineage, size_bytes: i
         "content_hash": content_hash,
         "created_at": utc_text(),
         "symbols": symbols,
-        "timeframe": str(timeframe),
+        "timeframe": str(timeframe or infer_timeframe(pd.DatetimeIndex(first.index))),
         "rows": len(frame),
         "columns": [str(name) for name in frame.columns],
         "first_time": utc_text(times.min()),

@@ -73,6 +73,7 @@ _UNITS = {
     "mo": 21 * 1440,
     "mn": 21 * 1440,
 }
+_CALENDAR_UNITS = {"w", "wk", "mo", "mn"}
 _NUMBER_FIRST = re.compile(r"(\d+)\s*([a-z]+)")
 _UNIT_FIRST = re.compile(r"([a-z]+)(\d+)")
 
@@ -95,7 +96,8 @@ def parse_timeframe(text: str) -> Timeframe:
         count, unit = 0, ""
     minutes = count * _UNITS.get(unit, 0)
     for timeframe, length in _MINUTES.items():
-        if minutes == length:
+        # Five days are a week of FX only, so weeks and months have units of their own.
+        if minutes == length and (length <= 1440 or unit in _CALENDAR_UNITS):
             return timeframe
     raise InputError(f"There is no timeframe {text!r}.", f"Known: {', '.join(Timeframe)}.")
 
@@ -104,7 +106,9 @@ def infer_timeframe(times: pd.DatetimeIndex) -> Timeframe:
     """The timeframe whose length is nearest to the usual distance between bars; M1 for fewer than two bars."""
     if len(times) < 2:
         return Timeframe.M1
-    minutes = float(pd.Series(times).diff().median() / pd.Timedelta(minutes=1))
+    # The lower of two middle distances: in three bars across a weekend it is the other that is a gap.
+    usual = pd.Series(times).diff().quantile(0.5, interpolation="lower")
+    minutes = float(usual / pd.Timedelta(minutes=1))
     # Calendar lengths: bars of a week stand seven days apart, of a month about thirty.
     apart = {**_MINUTES, Timeframe.W1: 7 * 1440, Timeframe.MN1: 30 * 1440}
     return min(apart, key=lambda timeframe: abs(apart[timeframe] - minutes) / apart[timeframe])

@@ -1,0 +1,1 @@
+"""Execution floor: strategies → backtest → compare. The door is `execution.backtest_manager`."""

@@ -1,0 +1,245 @@
+"""The door of the backtests: run, save, compare.
+
+from execution.backtest_manager import manager
+
+result = manager.run_backtest(data=bars, strategy_name="MA_Crossover", symbol="EURUSD", cash=10000)
+run = manager.save_result("backtest_001", result=result)
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from core.clock import utc_text
+from core.csv_export import csv_bytes
+from core.errors import BarsError, InputError, StrategyError
+from core.folders import write_file
+from core.log import get_logger
+from core.store import Store
+from data.pipeline_controller import controller
+from data.versions import DatasetVersion
+from execution import tables
+from execution.comparison import compare_runs
+from execution.metrics import compute_metrics
+from execution.registry import strategy_named
+from execution.result import BacktestResult, RunSettings
+from execution.runs import StoredRun, find_run, list_runs, store_run, trades_of
+from execution.strategy import Strategy
+from market.bars import bars_of, check_bars, symbols_in
+from market.symbols import canonical_symbol, symbol_of
+from market.timeframes import Timeframe, infer_timeframe, parse_timeframe
+
+if TYPE_CHECKING:
+    from backtesting import Strategy as LibraryStrategy
+
+__all__ = ["BacktestManager", "BacktestResult", "StoredRun", "manager"]
+
+
+class BacktestManager:
+    """Runs strategies on bars and keeps the results in `backtest_results.db`."""
+
+    def __init__(self) -> None:
+        self._store = Store(tables.BACKTEST_RESULTS)
+
+    def run_backtest(  # noqa: PLR0917  # the specification prints these names in this order
+        self,
+        data: pd.DataFrame | DatasetVersion,
+        strategy_class: type[LibraryStrategy] | Strategy | None = None,
+        strategy_name: str = "",
+        symbol: str = "",
+        cash: float = 10_000,
+        commission: Any = 0.0,
+        *,
+        spread_pips: float = 0.0,
+        margin: float = 1.0,
+        timeframe: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> BacktestResult:
+        """Run a strategy over closed bars and return equity, trades and figures; nothing is stored.
+
+        `data` is a frame of bars (Title-case columns and naive UTC times will do) or a dataset version.
+        `strategy_class` is a `backtesting.Strategy` subclass or a `Strategy` of ours; without it
+        `strategy_name` names one of ours. `commission` is a fraction of the traded value per side, a pair
+        (fixed money, fraction), or a function of size and price. `margin` 0.05 means a leverage of 20.
+
+        Raises BarsError, StrategyError or InputError naming the value and the cure.
+        """
+        dataset = data if isinstance(data, DatasetVersion) else None
+        bars, symbol = _one_symbol(data.frame() if isinstance(data, DatasetVersion) else data, symbol)
+        _check_costs(cash, commission, spread_pips, margin)
+        strategy = strategy_class if strategy_class is not None else strategy_named(strategy_name)
+        settings = RunSettings(
+            strategy_name=strategy_name or _name_of(strategy),
+            symbol=symbol,
+            timeframe=_timeframe(timeframe, dataset, bars),
+            cash=cash,
+            commission=commission,
+            spread_pips=spread_pips,
+            margin=margin,
+            parameters=strategy.values(parameters) if isinstance(strategy, Strategy) else dict(parameters or {}),
+            strategy_version=strategy.version if isinstance(strategy, Strategy) else None,
+        )
+        return _run(bars, strategy, settings, dataset)
+
+    def save_result(  # noqa: PLR0917  # likewise
+        self,
+        run_id: str | None = None,
+        strategy_name: str = "",
+        symbol: str = "",
+        timeframe: str = "",
+        start_date: str = "",
+        end_date: str = "",
+        cash: float | None = None,
+        commission: Any = None,
+        *,
+        result: BacktestResult,
+    ) -> StoredRun:
+        """Store a run with its trades and equity curve, whole or not at all, and return it as stored.
+
+        What is left out is taken from the result; what contradicts it is refused. A bare frame becomes a
+        dataset version first. Saving the same content again returns what is stored. Raises InputError,
+        or NameTakenError naming a free run id when the name stands for another run.
+        """
+        settings = result.settings
+        _refuse_contradiction("strategy_name", strategy_name or None, settings.strategy_name)
+        _refuse_contradiction("symbol", canonical_symbol(symbol) if symbol else None, settings.symbol)
+        _refuse_contradiction("timeframe", parse_timeframe(timeframe) if timeframe else None, settings.timeframe)
+        _refuse_contradiction("cash", cash, settings.cash)
+        _refuse_contradiction("commission", commission, settings.commission)
+        version = result.dataset or controller.enter_bars(result.bars, settings.symbol, settings.timeframe)
+        run = store_run(
+            self._store,
+            result,
+            version,
+            run_id=run_id,
+            start_date=str(start_date or f"{result.equity.index[0]:%Y-%m-%d}"),
+            end_date=str(end_date or f"{result.equity.index[-1]:%Y-%m-%d}"),
+        )
+        get_logger(__name__).info("saved a backtest run", run_id=run.run_id, strategy=run.strategy_name)
+        return run
+
+    def runs(self, limit: int | None = None) -> list[StoredRun]:
+        """The stored runs, newest first."""
+        return list_runs(self._store, limit)
+
+    def run(self, run_id: str) -> StoredRun:
+        """The stored run of that name; raises UnknownNameError offering the nearest."""
+        return find_run(self._store, run_id)
+
+    def trades(self, run: StoredRun) -> pd.DataFrame:
+        """The trades of a stored run, in the order they ended."""
+        return trades_of(self._store, run)
+
+    def compare_strategies(self, run_id_1: str, run_id_2: str) -> dict[str, Any]:
+        """Two stored runs held against each other, as `execution.comparison` says; the comparison is kept."""
+        comparison = compare_runs(self.run(run_id_1), self.run(run_id_2))
+        self._store.insert(
+            tables.comparisons, created_at=utc_text(), run_id_1=run_id_1, run_id_2=run_id_2, **comparison
+        )
+        return comparison
+
+    def export_comparison_csv(self, run_id_1: str, run_id_2: str, path: str | Path) -> Path:
+        """Write the comparison as CSV for Excel, one figure a row; a relative path lies in the current folder."""
+        comparison = self.compare_strategies(run_id_1, run_id_2)
+        one, two = comparison["strategy_1"], comparison["strategy_2"]
+        table = pd.DataFrame(
+            [
+                {"metric": name, one: values["strategy_1"], two: values["strategy_2"], "delta": values["delta"]}
+                for name, values in comparison["metrics"].items()
+            ]
+        ).assign(winner=comparison["winner"])
+        target = Path(path).expanduser().resolve()
+        write_file(target, csv_bytes(table))
+        return target
+
+    def get_portfolio_stats(self) -> dict[str, Any]:
+        """Figures over all stored runs; returns and drawdown in per cent, None where no run has the figure."""
+        runs = self.runs()
+        returns = [run.total_return for run in runs if run.total_return is not None]
+        sharpes = [run.sharpe_ratio for run in runs if run.sharpe_ratio is not None]
+        drawdowns = [run.max_drawdown for run in runs if run.max_drawdown is not None]
+        return {
+            "runs": len(runs),
+            "strategies": len({run.strategy_name for run in runs}),
+            "symbols": len({run.symbol for run in runs}),
+            "mean_return": statistics.fmean(returns) if returns else None,
+            "best_return": max(returns, default=None),
+            "mean_sharpe": statistics.fmean(sharpes) if sharpes else None,
+            "worst_drawdown": min(drawdowns, default=None),
+        }
+
+
+def _run(
+    bars: pd.DataFrame,
+    strategy: type[LibraryStrategy] | Strategy,
+    settings: RunSettings,
+    dataset: DatasetVersion | None,
+) -> BacktestResult:
+    # The engine imports backtesting and, with it, bokeh: a second that no page should pay before it runs one.
+    from execution.library_engine import engine_name, run_library_class, run_own
+
+    if isinstance(strategy, Strategy):
+        run = run_own(bars, strategy, settings)
+    else:
+        run = run_library_class(bars, strategy, settings)
+    metrics = compute_metrics(run.equity, run.trades, settings.cash, symbol_of(settings.symbol).asset_class)
+    return BacktestResult(
+        settings, bars, run.equity, run.trades, metrics, run.figures, engine_name(), run.notes, dataset
+    )
+
+
+def _one_symbol(frame: pd.DataFrame, symbol: str) -> tuple[pd.DataFrame, str]:
+    """Checked bars of the one symbol meant, and its canonical name."""
+    held = symbols_in(frame) if isinstance(frame, pd.DataFrame) else []
+    if not symbol and len(held) != 1:
+        raise InputError("No symbol was named.", f"Pass symbol=…{f', one of {held}' if held else ''}.")
+    name = canonical_symbol(symbol or held[0])
+    bars = check_bars(bars_of(frame, name) if held else frame)
+    if len(bars) < 2:
+        raise BarsError(f"A backtest needs at least two bars; {name} has {len(bars)}.", "Widen the range.")
+    return bars, name
+
+
+def _check_costs(cash: float, commission: Any, spread_pips: float, margin: float) -> None:
+    if not cash > 0:
+        raise InputError(f"cash={cash!r} cannot be used.", "Start with more than 0.")
+    if not spread_pips >= 0:
+        raise InputError(f"spread_pips={spread_pips!r} cannot be used.", "Give 0 or more pips.")
+    if not 0 < margin <= 1:
+        raise InputError(f"margin={margin!r} cannot be used.", "Give a fraction: 1 is no leverage, 0.05 is 20:1.")
+    if isinstance(commission, (int, float)) and not -0.1 <= commission < 0.1:
+        raise InputError(
+            f"commission={commission!r} cannot be used.", "It is a fraction of the traded value: 0.001 is 0.1 %."
+        )
+
+
+def _timeframe(given: str | None, dataset: DatasetVersion | None, bars: pd.DataFrame) -> Timeframe:
+    if given:
+        return parse_timeframe(given)
+    return parse_timeframe(dataset.timeframe) if dataset else infer_timeframe(pd.DatetimeIndex(bars.index))
+
+
+def _name_of(strategy: type[LibraryStrategy] | Strategy) -> str:
+    if isinstance(strategy, Strategy):
+        return strategy.name
+    if isinstance(strategy, type):
+        return strategy.__name__
+    raise StrategyError(
+        f"strategy_class={strategy!r} is no strategy.",
+        "Pass a backtesting.Strategy subclass (the class, not an object).",
+    )
+
+
+def _refuse_contradiction(name: str, given: Any, ran_with: Any) -> None:
+    if given is not None and given != ran_with:
+        raise InputError(
+            f"{name}={given!r} is not what the result was run with ({ran_with!r}).", f"Leave {name} out or run again."
+        )
+
+
+manager = BacktestManager()

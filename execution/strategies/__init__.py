@@ -1,0 +1,1 @@
+"""Strategies: one file each, holding a `STRATEGY`. Dropping a file in here adds a strategy."""

@@ -1,0 +1,87 @@
+"""The tables of `backtest_results.db`: runs, their trades, comparisons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from core.store import JSON, REAL, TEXT, WHOLE, Module, strict_table
+
+_metadata = sa.MetaData()
+
+runs = strict_table(
+    "backtest_runs",
+    _metadata,
+    sa.Column("id", WHOLE, primary_key=True),
+    sa.Column("run_id", TEXT, nullable=False, unique=True),
+    sa.Column("created_at", TEXT, nullable=False),
+    sa.Column("strategy_name", TEXT, nullable=False),
+    sa.Column("strategy_version", WHOLE),
+    sa.Column("symbol", TEXT, nullable=False),
+    sa.Column("timeframe", TEXT, nullable=False),
+    sa.Column("start_date", TEXT, nullable=False),
+    sa.Column("end_date", TEXT, nullable=False),
+    sa.Column("first_time", TEXT, nullable=False),
+    sa.Column("last_time", TEXT, nullable=False),
+    sa.Column("bars", WHOLE, nullable=False),
+    sa.Column("cash", REAL, nullable=False),
+    sa.Column("commission", REAL),
+    sa.Column("total_return", REAL),
+    sa.Column("sharpe_ratio", REAL),
+    sa.Column("sortino_ratio", REAL),
+    sa.Column("calmar_ratio", REAL),
+    sa.Column("max_drawdown", REAL),
+    sa.Column("win_rate", REAL),
+    sa.Column("profit_factor", REAL),
+    sa.Column("trades_count", WHOLE, nullable=False),
+    sa.Column("metrics", JSON, nullable=False),
+    sa.Column("lib_metrics", JSON, nullable=False),
+    sa.Column("settings", JSON, nullable=False),
+    sa.Column("notes", JSON, nullable=False),
+    sa.Column("dataset_version_id", WHOLE, nullable=False),
+    sa.Column("dataset_hash", TEXT, nullable=False),
+    sa.Column("engine", TEXT, nullable=False),
+    sa.Column("content_digest", TEXT, nullable=False),
+)
+sa.Index("backtest_runs_by_content", runs.c.content_digest)
+
+trades = strict_table(
+    "backtest_trades",
+    _metadata,
+    sa.Column("id", WHOLE, primary_key=True),
+    sa.Column("backtest_id", WHOLE, sa.ForeignKey("backtest_runs.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("side", TEXT, nullable=False),
+    sa.Column("size", REAL, nullable=False),
+    sa.Column("entry_time", TEXT, nullable=False),
+    sa.Column("exit_time", TEXT, nullable=False),
+    sa.Column("entry_price", REAL, nullable=False),
+    sa.Column("exit_price", REAL, nullable=False),
+    sa.Column("pnl", REAL, nullable=False),
+    sa.Column("status", TEXT, nullable=False),
+    sa.Column("commission", REAL, nullable=False),
+    sa.Column("return_pct", REAL, nullable=False),
+    sa.Column("pips", REAL, nullable=False),
+    sa.Column("stop", REAL),
+    sa.Column("target", REAL),
+    sa.Column("exit_reason", TEXT, nullable=False),
+    sa.Column("entry_bar", WHOLE, nullable=False),
+    sa.Column("exit_bar", WHOLE, nullable=False),
+    sa.Column("tag", TEXT),
+)
+sa.Index("backtest_trades_by_run", trades.c.backtest_id)
+
+comparisons = strict_table(
+    "backtest_comparisons",
+    _metadata,
+    sa.Column("id", WHOLE, primary_key=True),
+    sa.Column("created_at", TEXT, nullable=False),
+    sa.Column("run_id_1", TEXT, nullable=False),
+    sa.Column("run_id_2", TEXT, nullable=False),
+    sa.Column("strategy_1", TEXT, nullable=False),
+    sa.Column("strategy_2", TEXT, nullable=False),
+    sa.Column("winner", TEXT),
+    sa.Column("metrics", JSON, nullable=False),
+)
+
+BACKTEST_RESULTS = Module("backtest_results", 0x53510002, _metadata, Path(__file__).parent / "migrations")
