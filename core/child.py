@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 GRACE_SECONDS = 3.0
@@ -55,7 +56,8 @@ def main() -> None:
     module, *arguments = sys.argv[1:]
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    with suppress(KeyboardInterrupt):  # asked to end: no failure that a traceback would explain
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

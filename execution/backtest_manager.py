@@ -188,9 +188,8 @@ def _run(
     else:
         run = run_library_class(bars, strategy, settings)
     metrics = compute_metrics(run.equity, run.trades, settings.cash, symbol_of(settings.symbol).asset_class)
-    return BacktestResult(
-        settings, bars, run.equity, run.trades, metrics, run.figures, engine_name(), run.notes, dataset
-    )
+    notes = (*run.notes, f"Money is in {symbol_of(settings.symbol).quote}, the quote currency of {settings.symbol}.")
+    return BacktestResult(settings, bars, run.equity, run.trades, metrics, run.figures, engine_name(), notes, dataset)
 
 
 def _one_symbol(frame: pd.DataFrame, symbol: str) -> tuple[pd.DataFrame, str]:

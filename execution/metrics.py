@@ -137,10 +137,14 @@ def drawdown(equity: pd.Series) -> pd.Series:
 
 
 def longest_drawdown(equity: pd.Series) -> pd.Timedelta:
-    """The longest time from a high of equity until it is reached again, or until the end."""
-    at_high = equity.index[equity.to_numpy() >= equity.cummax().to_numpy()]
-    moments = at_high.append(equity.index[-1:])
-    return pd.Timedelta((moments[1:] - moments[:-1]).max())
+    """The longest time from a high of equity until it is reached again, or until the end; zero if never below."""
+    at_high = np.flatnonzero(equity.to_numpy() >= equity.cummax().to_numpy())
+    bars = np.append(at_high, len(equity) - 1)
+    begins, ends = bars[:-1], bars[1:]
+    under = (ends - begins > 1) | (equity.to_numpy()[ends] < equity.to_numpy()[begins])
+    if not under.any():
+        return pd.Timedelta(0)
+    return pd.Timedelta((equity.index[ends[under]] - equity.index[begins[under]]).max())
 
 
 def trade_metrics(trades: pd.DataFrame) -> dict[str, float]:

@@ -107,8 +107,7 @@ def infer_timeframe(times: pd.DatetimeIndex) -> Timeframe:
     if len(times) < 2:
         return Timeframe.M1
     # The lower of two middle distances: in three bars across a weekend it is the other that is a gap.
-    usual = pd.Series(times).diff().quantile(0.5, interpolation="lower")
-    minutes = float(usual / pd.Timedelta(minutes=1))
+    minutes = float((pd.Series(times).diff() / pd.Timedelta(minutes=1)).quantile(0.5, interpolation="lower"))
     # Calendar lengths: bars of a week stand seven days apart, of a month about thirty.
     apart = {**_MINUTES, Timeframe.W1: 7 * 1440, Timeframe.MN1: 30 * 1440}
     return min(apart, key=lambda timeframe: abs(apart[timeframe] - minutes) / apart[timeframe])

@@ -340,10 +340,9 @@ def test_a_write_waits_for_another_to_end(start: Start) -> None:
 
 def test_an_exception_inside_a_write_rolls_it_back() -> None:
     add("before")
-    with pytest.raises(ZeroDivisionError):  # noqa: PT012
-        with store.write() as connection:
-            connection.execute(notes.insert(), {"words": "never"})
-            raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), store.write() as connection:  # noqa: PT012
+        connection.execute(notes.insert(), {"words": "never"})
+        raise ZeroDivisionError
     assert words() == ["before"]
     add("after")
     assert words() == ["before", "after"]

@@ -1,0 +1,36 @@
+"""Level of detail: a long series drawn with few points that keep its extremes."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+
+def thin_bars(bars: pd.DataFrame, points: int) -> pd.DataFrame:
+    """At most `points` candles: neighbours joined (first open, highest high, lowest low, last close).
+
+    A joined candle carries the open time of its first bar, and `last_time`, that of its last.
+    """
+    step = max(1, math.ceil(len(bars) / points))
+    groups = np.arange(len(bars)) // step
+    starts = bars.index[::step]
+    joined = bars.groupby(groups).agg({"open": "first", "high": "max", "low": "min", "close": "last"})
+    return joined.set_axis(starts).assign(last_time=pd.Series(bars.index, bars.index).groupby(groups).last().to_numpy())
+
+
+def thin_line(series: pd.Series, points: int) -> pd.Series:
+    """At most `points` values of a line: the lowest and highest of each stretch, in their order, and both ends."""
+    stretches = (points - 2) // 2
+    if len(series) <= points:
+        return series
+    values = series.to_numpy(dtype="float64", na_value=np.nan)
+    edges = np.linspace(0, len(values), stretches + 1).astype(int)
+    kept = {0, len(values) - 1}
+    for begin, end in pairwise(edges):
+        stretch = values[begin:end]
+        if np.isfinite(stretch).any():
+            kept.update((begin + int(np.nanargmin(stretch)), begin + int(np.nanargmax(stretch))))
+    return series.iloc[sorted(kept)]

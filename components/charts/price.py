@@ -1,0 +1,94 @@
+"""Candles without weekend holes, with indicators and trades on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from components.charts.detail import thin_bars, thin_line
+from components.charts.template import CHOSEN, TEXT, WARNING, palette, styled
+
+_LINES = (CHOSEN, WARNING, "#b79bff")
+_MOST_BREAKS = 200
+
+
+def price_figure(
+    bars: pd.DataFrame,
+    *,
+    digits: int,
+    points: int,
+    lines: Mapping[str, pd.Series] | None = None,
+    trades: pd.DataFrame | None = None,
+    height: int = 360,
+) -> go.Figure:
+    """`bars` as at most `points` candles; `lines` are prices by name, `trades` those of a run (entry and exit marks).
+
+    Times are UTC. The figure holds what lies inside the range of `bars` only.
+    """
+    colours = palette()
+    candles = thin_bars(bars, points)
+    figure = go.Figure(
+        go.Candlestick(
+            x=candles.index,
+            open=candles["open"],
+            high=candles["high"],
+            low=candles["low"],
+            close=candles["close"],
+            increasing={"line": {"color": colours.up, "width": 1}, "fillcolor": colours.up},
+            decreasing={"line": {"color": colours.down, "width": 1}, "fillcolor": "#2a0d13"},
+            name="Price",
+            showlegend=False,
+        )
+    )
+    for (name, line), colour in zip((lines or {}).items(), _LINES, strict=False):
+        drawn = thin_line(line.loc[bars.index[0] : bars.index[-1]], points)
+        figure.add_scatter(x=drawn.index, y=drawn, name=name, mode="lines", line={"width": 1.2, "color": colour})
+    if trades is not None:
+        _mark_trades(figure, trades, bars)
+    styled(figure, height)
+    figure.update_yaxes(tickformat=f".{min(digits, 4)}f", hoverformat=f".{digits}f")
+    figure.update_xaxes(rangebreaks=_closed_hours(candles, bars), hoverformat="%a %Y-%m-%d %H:%M UTC")
+    return figure
+
+
+def _closed_hours(candles: pd.DataFrame, bars: pd.DataFrame) -> list[dict[str, list[str]]]:
+    """The stretches without bars, longest first where there are too many for plotly to handle quickly."""
+    if len(bars) < 3:
+        return []
+    step = pd.Timedelta(pd.Series(bars.index).diff().median())
+    begins = pd.DatetimeIndex(candles["last_time"].iloc[:-1]) + step
+    ends = candles.index[1:]
+    gaps = (ends - begins).to_numpy()
+    longest = np.argsort(-gaps.astype("int64"), kind="stable")[:_MOST_BREAKS]
+    return [
+        {"bounds": [begins[row].isoformat(), ends[row].isoformat()]}
+        for row in sorted(longest)
+        if gaps[row] > np.timedelta64(0)
+    ]
+
+
+def _mark_trades(figure: go.Figure, trades: pd.DataFrame, bars: pd.DataFrame) -> None:
+    colours = palette()
+    first, last = bars.index[0], bars.index[-1]
+    marks = (
+        ("Long entry", trades[trades["side"] == "long"], "entry", "triangle-up", colours.up),
+        ("Short entry", trades[trades["side"] == "short"], "entry", "triangle-down", colours.down),
+        ("Exit", trades, "exit", "x-thin", TEXT),
+    )
+    for name, chosen, end, shape, colour in marks:
+        inside = chosen[(chosen[f"{end}_time"] >= first) & (chosen[f"{end}_time"] <= last)]
+        figure.add_scatter(
+            x=inside[f"{end}_time"],
+            y=inside[f"{end}_price"],
+            name=name,
+            mode="markers",
+            marker={
+                "symbol": shape,
+                "size": 9,
+                "color": colour,
+                "line": {"width": 2 if shape == "x-thin" else 1, "color": colour if shape == "x-thin" else "#050a06"},
+            },
+        )

@@ -1,0 +1,1 @@
+"""Streamlit panels that several pages share."""
