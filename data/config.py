@@ -46,6 +46,14 @@ def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _each_once(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _canonical(names: list[str]) -> list[str]:
+    return _each_once([canonical_symbol(name) for name in names])
+
+
 Names = Annotated[list[str], BeforeValidator(_one_or_many), Field(min_length=1)]
 Day = str | date | datetime | pd.Timestamp
 
@@ -61,11 +69,11 @@ class DataConfig(Checked):
     model_config: ClassVar[ConfigDict] = {"arbitrary_types_allowed": True}
     refusal: ClassVar[type[InputError]] = DataRequestError
 
-    data_sources: Names
-    symbols: Annotated[Names, AfterValidator(lambda names: [canonical_symbol(name) for name in names])]
+    data_sources: Annotated[Names, AfterValidator(_each_once)]
+    symbols: Annotated[Names, AfterValidator(_canonical)]
     start_date: Day
     end_date: Day
-    countries: Annotated[list[str], BeforeValidator(_one_or_many), Field(default_factory=list)]
+    countries: Annotated[list[str], BeforeValidator(_one_or_many)] = Field(default_factory=list)
     resolution: str | None = None
     timeframe: Annotated[Timeframe | None, BeforeValidator(_timeframe)] = None
     preprocessing: Annotated[dict[str, Any], AfterValidator(_checked_preprocessing), Field(default_factory=dict)]

@@ -143,7 +143,8 @@ class PipelineController:
             self._row(tables.preprocessing, preprocessing_id),
             self._row(tables.validation, validation_id),
         )
-        version = publish_version(self._store, _checked(frame), lineage)
+        frame = _checked(frame)
+        version = publish_version(self._store, frame, lineage)
         if csv:
             for symbol in version.symbols or ["bars"]:
                 bars = bars_of(frame, symbol) if version.symbols else frame

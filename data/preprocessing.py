@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from core.errors import DataRequestError
 from data.config import PreprocessingConfig
 from market.bars import PRICES, RAW_COLUMNS, bars_of, symbols_in
 
@@ -34,17 +35,24 @@ class Prepared:
 
 
 def preprocess_frame(frame: pd.DataFrame, settings: PreprocessingConfig) -> Prepared:
-    """`frame` (one symbol, or long with a column `symbol`) with the columns that `settings` ask for."""
+    """`frame` (one symbol, or long with a column `symbol`) with the columns that `settings` ask for.
+
+    Raises DataRequestError when the frame has one of them already.
+    """
     parts: list[pd.DataFrame] = []
     fitted: dict[str, dict[str, dict[str, float]]] = {}
     warmup_rows = 0
+    places: list[np.ndarray[Any, Any]] = []  # the rows of each symbol, which may alternate
     for symbol in symbols_in(frame) or [""]:
         bars = bars_of(frame, symbol) if symbol else frame
+        places.append(np.flatnonzero(frame["symbol"] == symbol) if symbol else np.arange(len(frame)))
         added = _filled(bars, settings)
         inputs = _inputs(bars, added)
         if settings.engineer_features:
             features = engineered_features(inputs)
-            warmup_rows = max(warmup_rows, int(features.isna().any(axis=1).sum()))
+            incomplete = features.isna().any(axis=1).to_numpy()
+            # Up to the first complete row only: a hole further on is missing data.
+            warmup_rows = max(warmup_rows, int(np.logical_and.accumulate(incomplete).sum()))
             added = pd.concat([added, features], axis=1)
         if settings.normalize:
             figures = fit_normalization(inputs, settings)
@@ -52,7 +60,8 @@ def preprocess_frame(frame: pd.DataFrame, settings: PreprocessingConfig) -> Prep
             added = pd.concat([added, normalized(inputs, figures, settings.normalization_method)], axis=1)
         parts.append(added)
     columns = list(parts[0].columns)
-    together = pd.concat(parts) if len(parts) > 1 else parts[0]
+    _refuse_present(columns, frame)
+    together = pd.concat(parts).iloc[np.argsort(np.concatenate(places))]
     prepared = pd.concat([frame.reset_index(), together.reset_index(drop=True)], axis=1).set_index(frame.index.name)
     return Prepared(prepared, columns, fitted, warmup_rows, looks_ahead=settings.fill_missing == "backward")
 
@@ -105,6 +114,14 @@ def normalized(bars: pd.DataFrame, fitted: dict[str, dict[str, float]], method: 
         )
         columns[f"{name}_{method}"] = (bars[name] - centre) / (scale if scale > 0 else np.inf)
     return pd.DataFrame(columns)
+
+
+def _refuse_present(columns: list[str], frame: pd.DataFrame) -> None:
+    present = [name for name in columns if name in frame]
+    if present:
+        raise DataRequestError(
+            f"The frame has a column {present[0]!r} already.", "Preprocess the frame that collect_data returned."
+        )
 
 
 def _filled(bars: pd.DataFrame, settings: PreprocessingConfig) -> pd.DataFrame:

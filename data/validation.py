@@ -113,7 +113,8 @@ def _outliers(series: _Series, limits: DataSettings) -> RuleResult:
     rows: list[dict[str, Any]] = []
     count, worst_pct = 0, 0.0
     for symbol, bars in series:
-        returns = bars["close"].pct_change(fill_method=None)
+        # A price of 0, which is for the bounds to judge, must not hide the other outliers behind an infinite return.
+        returns = bars["close"].pct_change(fill_method=None).replace([np.inf, -np.inf], np.nan)
         far = (returns - returns.mean()).abs() > limits.outlier_sigmas * returns.std()
         found = int(far.sum())
         count += found

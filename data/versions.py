@@ -171,7 +171,7 @@ def hash_of(frame: pd.DataFrame, preprocessing: dict[str, Any] | None = None) ->
 
 
 def digest(frame: pd.DataFrame) -> str:
-    """SHA-256 over times and values in one fixed byte order; every NaN counts alike, −0 counts as 0."""
+    """SHA-256 over times and values in one fixed byte order; whatever is missing counts alike, −0 counts as 0."""
     total = hashlib.sha256()
     times = pd.DatetimeIndex(frame.index)
     total.update(times.as_unit("us").asi8.astype("<i8").tobytes())
@@ -179,7 +179,8 @@ def digest(frame: pd.DataFrame) -> str:
         column = frame[name]
         total.update(f"\x00{name}\x00".encode())
         if _kind(column) == "text":
-            total.update("\x1f".join(column.astype("str")).encode())
+            # As JSON: no text, and no missing one, can be taken for two others.
+            total.update(json.dumps(column.astype("str").tolist()).encode())
             continue
         values = column.to_numpy(dtype="float64", copy=True, na_value=np.nan) + 0.0
         values[np.isnan(values)] = np.nan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 from dataclasses import dataclass, field
-from importlib import import_module
+from importlib import import_module, invalidate_caches
 
 import execution.strategies
 from core.errors import StrategyError
@@ -23,6 +23,7 @@ class Registry:
 def find_strategies() -> Registry:
     """Look through the folder; a broken file is reported and takes nothing else down."""
     found = Registry()
+    invalidate_caches()  # else a file dropped a moment after the last look is listed but cannot be imported
     for module in pkgutil.iter_modules(execution.strategies.__path__):
         try:
             strategy = import_module(f"execution.strategies.{module.name}").STRATEGY

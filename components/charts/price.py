@@ -61,7 +61,7 @@ def _closed_hours(candles: pd.DataFrame, bars: pd.DataFrame) -> list[dict[str, l
     step = pd.Timedelta(pd.Series(bars.index).diff().median())
     begins = pd.DatetimeIndex(candles["last_time"].iloc[:-1]) + step
     ends = candles.index[1:]
-    gaps = (ends - begins).to_numpy()
+    gaps: np.ndarray = (ends - begins).to_numpy()
     longest = np.argsort(-gaps.astype("int64"), kind="stable")[:_MOST_BREAKS]
     return [
         {"bounds": [begins[row].isoformat(), ends[row].isoformat()]}

@@ -31,8 +31,6 @@ def cure_of(error: pytest.ExceptionInfo[StoreUnusableError]) -> str:
     return error.value.cure
 
 
-# --- Creating -------------------------------------------------------------------------------------------------------
-
 WRITE_ONE_NOTE = """
 import sys
 from notebook import add
@@ -139,9 +137,6 @@ def test_a_failing_creation_leaves_nothing(tmp_path: Path) -> None:
     assert names_in(store.path.parent) == []
 
 
-# --- Recognising ----------------------------------------------------------------------------------------------------
-
-
 def refused_and_unchanged(content: bytes) -> pytest.ExceptionInfo[StoreUnusableError]:
     """What both a read and a write say of a database file with this content, which must stay as it is."""
     store.path.parent.mkdir(parents=True, exist_ok=True)
@@ -223,9 +218,6 @@ def test_a_sound_database_passes_its_check(tmp_path: Path) -> None:
     store.check()
 
 
-# --- Reading what is not there ---------------------------------------------------------------------------------------
-
-
 def test_an_absent_database_reads_as_empty_and_is_not_created(home: Path) -> None:
     assert words() == []
     store.check()
@@ -237,9 +229,6 @@ def test_reading_imports_no_alembic_whether_or_not_there_is_a_database(start: St
     assert start(script).communicate() == ("[] False\n", "")
     add("one")
     assert start(script).communicate() == ("['one'] False\n", "")
-
-
-# --- Values ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -276,8 +265,6 @@ def test_a_strict_table_is_declared_strict() -> None:
     sql = str(sa.schema.CreateTable(table).compile(dialect=sa.dialects.sqlite.dialect()))
     assert sql.rstrip().endswith("STRICT")
 
-
-# --- Writing together ------------------------------------------------------------------------------------------------
 
 COUNT_UP = """
 import sys
@@ -356,9 +343,6 @@ def test_a_read_is_one_view_while_others_write() -> None:
         assert connection.scalar(sa.select(sa.func.count()).select_from(notes)) == counted == 1
 
 
-# --- The file changes under a living process -------------------------------------------------------------------------
-
-
 def remove_database() -> None:
     for file in store.path.parent.glob("notebook.db*"):
         file.unlink()
@@ -404,9 +388,6 @@ def test_an_emptied_file_is_noticed_under_a_living_process() -> None:
     store.path.write_bytes(b"")
     with pytest.raises(StoreUnusableError, match="empty file"):
         words()
-
-
-# --- Forks and threads ------------------------------------------------------------------------------------------------
 
 
 def test_a_forked_child_opens_its_own_connection_and_both_write(start: Start) -> None:

@@ -1,0 +1,45 @@
+"""The workbench: `streamlit run app.py`, or `python main.py --mode gui`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from components.panels.failure import failures_shown
+from components.panels.sidebar import show_sidebar
+from core.log import configure_logging
+from core.settings import current_settings
+from core.version import __version__
+from workbench import OVERVIEW, PAGES
+
+PANELS = Path(__file__).parent / "components" / "panels"
+
+st.set_page_config(
+    page_title="Sequence",
+    page_icon=str(PANELS / "icon.svg"),
+    layout="wide",
+    initial_sidebar_state=212,
+    menu_items={
+        "About": f"Sequence {__version__}, an FX research and trading workbench. Free software under AGPL-3.0-or-later."
+    },
+)
+st.html(PANELS / "matrix.css")
+st.logo(str(PANELS / "logo.svg"), size="large", icon_image=str(PANELS / "icon.svg"))
+
+settings_are_good = False
+with failures_shown():
+    current_settings()
+    configure_logging("workbench")
+    settings_are_good = True
+if not settings_are_good:
+    st.stop()
+
+sections: dict[str, list[st.Page]] = {}
+for entry in PAGES:
+    page = st.Page(entry.file, title=entry.title, icon=entry.icon, url_path=entry.url_path, default=entry is OVERVIEW)
+    sections.setdefault(entry.section, []).append(page)
+chosen = st.navigation(sections)
+show_sidebar()
+with st.container(gap="xsmall"), failures_shown():
+    chosen.run()

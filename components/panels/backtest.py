@@ -1,0 +1,393 @@
+"""The cards of the Backtesting page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from components.charts.equity import equity_figure
+from components.charts.price import price_figure
+from components.numbers import DASH, money, number, percent, ratio, stamp
+from components.panels.chart import range_choice, show_figure, within
+from components.panels.page import card, columns, metric, metric_row
+from components.panels.table import Format, csv_button, show_table
+from components.panels.words import verbatim
+from core.errors import InputError
+from core.settings import current_settings
+from data.pipeline_controller import controller
+from data.versions import DatasetVersion
+from execution.metrics import ENOUGH_TRADES, METRICS, drawdown
+from execution.registry import find_strategies
+from execution.runs import StoredRun
+from execution.strategy import Parameter, Strategy, Value
+from market.symbols import Symbol, symbol_of
+
+# Until jobs exist, a page runs what takes seconds.
+MOST_BARS = 200_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """A filled-in form."""
+
+    version: DatasetVersion
+    symbol: str
+    strategy_name: str
+    parameters: dict[str, Value]
+    cash: float
+    spread_pips: float
+    commission_pct: float
+    leverage: float
+
+    def arguments(self) -> dict[str, Any]:
+        """What `manager.run_backtest` takes besides the data. Raises InputError when the page should not run it."""
+        if self.version.rows > MOST_BARS:
+            raise InputError(
+                f"{self.version.label} has {number(self.version.rows)} rows; this page runs up to {number(MOST_BARS)}.",
+                f"From Python: manager.run_backtest(controller.version('{self.version.short_hash}'), "
+                f"strategy_name='{self.strategy_name}').",
+            )
+        return {
+            "symbol": self.symbol,
+            "strategy_name": self.strategy_name,
+            "parameters": self.parameters,
+            "cash": self.cash,
+            "spread_pips": self.spread_pips,
+            "commission": self.commission_pct / 100,
+            "margin": 1 / self.leverage,
+        }
+
+
+def ask_request(versions: Sequence[DatasetVersion]) -> Request:
+    """Dataset, strategy, its parameters (widgets made from its own declaration) and costs."""
+    by_hash = {version.short_hash: version for version in reversed(versions)}
+    newest_first = list(dict.fromkeys(version.short_hash for version in versions))
+    chosen = st.selectbox(
+        "Dataset", newest_first, key="dataset", bind="query-params", format_func=lambda short: by_hash[short].label
+    )
+    version = by_hash[chosen or newest_first[0]]
+    symbol = version.symbols[0]
+    if len(version.symbols) > 1:
+        symbol = st.selectbox("Symbol", version.symbols, key="backtest.symbol")
+    strategy = _ask_strategy()
+    parameters = {parameter.name: _ask_parameter(strategy, parameter) for parameter in strategy.parameters}
+    defaults = current_settings().backtest
+    quote = symbol_of(symbol).quote
+    left, right = st.columns(2, gap="xsmall")
+    cash = left.number_input(f"Cash, {quote}", 1.0, value=defaults.cash, step=1000.0, key="backtest.cash")
+    leverage = right.number_input(
+        "Leverage", 1.0, 500.0, 1.0, step=1.0, key="backtest.leverage", help="1 trades with cash only; 30 is 30:1."
+    )
+    spread = left.number_input(
+        "Spread, pips", 0.0, value=defaults.spread_pips, step=0.1, key="backtest.spread", help="Paid once, at entry."
+    )
+    commission = right.number_input(
+        "Commission, %",
+        0.0,
+        9.99,
+        defaults.commission_pct,
+        step=0.001,
+        format="%.3f",
+        key="backtest.commission",
+        help="Of the traded value, at entry and again at exit.",
+    )
+    return Request(version, symbol, strategy.name, parameters, cash, spread, commission, leverage)
+
+
+def _ask_strategy() -> Strategy:
+    found = find_strategies()
+    for file, reason in found.broken.items():
+        st.warning(verbatim(f"{file} in execution/strategies is broken: {reason}"))
+    name = st.selectbox(
+        "Strategy",
+        list(found.strategies),
+        key="strategy",
+        bind="query-params",
+        format_func=lambda each: found.strategies[each].title,
+    )
+    strategy = found.strategies[name]
+    st.caption(strategy.rule, help=f"Source: {strategy.source}")
+    return strategy
+
+
+def _ask_parameter(strategy: Strategy, parameter: Parameter) -> Value:
+    """The widget that fits a parameter's declaration."""
+    label = parameter.name.replace("_", " ").capitalize()
+    key = f"backtest.{strategy.name}.{parameter.name}"
+    if isinstance(parameter.default, bool):
+        return st.checkbox(label, parameter.default, key=key, help=parameter.meaning)
+    if isinstance(parameter.default, str):
+        first = parameter.choices.index(parameter.default)
+        return str(st.selectbox(label, parameter.choices, first, key=key, help=parameter.meaning))
+    whole = isinstance(parameter.default, int)
+    kind = int if whole else float
+    return st.number_input(
+        label,
+        None if parameter.low is None else kind(parameter.low),
+        None if parameter.high is None else kind(parameter.high),
+        parameter.default,
+        step=kind(parameter.step),
+        key=key,
+        help=f"{parameter.meaning}; {parameter.low:g} to {parameter.high:g}.",
+    )
+
+
+def ask_run(runs: Sequence[StoredRun]) -> StoredRun:
+    """The run to look at, kept in the URL; the newest at first."""
+    by_id = {run.run_id: run for run in runs}
+    chosen = st.selectbox(
+        "Run",
+        list(by_id),
+        key="run",
+        bind="query-params",
+        label_visibility="collapsed",
+        format_func=lambda run_id: f"{run_id} · {stamp(by_id[run_id].created_at)}",
+    )
+    return by_id[chosen or runs[0].run_id]
+
+
+def show_metrics(run: StoredRun) -> None:
+    """What was asked, and the answer in six figures."""
+    instrument = symbol_of(run.symbol)
+    parameters = ", ".join(f"{name} {value}" for name, value in run.settings["parameters"].items())
+    st.caption(
+        verbatim(
+            f"{run.symbol} {run.timeframe}, {number(run.bars)} bars, {stamp(run.first_time)[:10]} to "
+            f"{stamp(run.last_time)[:10]} · dataset {run.dataset_hash[:8]} · {parameters or 'no parameters'} · "
+            f"spread {run.settings['spread_pips']:g} pips · commission {_commission(run)} · "
+            f"leverage {1 / run.settings['margin']:g}"
+        )
+    )
+    figures, row = run.metrics, metric_row()
+    metric(
+        row,
+        "Net result",
+        money(figures["net_profit"], instrument.quote, sign=True),
+        f"{percent(run.total_return, sign=True)} of {number(run.cash)}",
+        _tip("total_return"),
+    )
+    metric(row, "Sharpe", _ratio(run, "sharpe_ratio"), "daily, per year", _tip("sharpe_ratio"))
+    metric(
+        row,
+        "Largest drawdown",
+        percent(run.max_drawdown, sign=True),
+        f"{number(figures['max_drawdown_days'])} days under",
+        f"{_tip('max_drawdown')} Longest under water: {METRICS['max_drawdown_days'].formula}.",
+    )
+    metric(
+        row,
+        "Net per trade",
+        money(figures["expectancy"], instrument.quote, sign=True),
+        f"n = {number(run.trades_count)} trades",
+        _tip("expectancy"),
+    )
+    metric(
+        row,
+        "Profit factor",
+        _ratio(run, "profit_factor"),
+        f"{percent(run.win_rate)} won" if run.trades_count else "no trade",
+        _tip("profit_factor"),
+    )
+    metric(row, "Time in market", percent(figures["exposure_pct"]), f"{number(run.bars)} bars", _tip("exposure_pct"))
+
+
+def show_equity(run: StoredRun, equity: pd.Series) -> None:
+    """Equity against holding the symbol, drawdown below."""
+    points = current_settings().display.chart_points
+    drawn = min(len(equity), points)
+    with card("Equity and drawdown", f"drawn {number(drawn)} of {number(len(equity))} points, extremes kept · UTC"):
+        closes = _bars(run)["close"]
+        figure = equity_figure(
+            equity,
+            drawdown(equity),
+            name=run.run_id,
+            currency=symbol_of(run.symbol).quote,
+            points=points,
+            benchmark=run.cash * closes / closes.iloc[0],
+        )
+        show_figure(figure, "backtest.equity", f"equity_{run.run_id}")
+        table = equity.to_frame("equity").assign(drawdown_pct=100 * drawdown(equity))
+        csv_button("Equity as CSV", lambda: table, f"equity_{run.run_id}.csv", key="backtest.equity.csv")
+        for note in run.notes:
+            st.caption(verbatim(note))
+
+
+def show_trades(run: StoredRun, trades: pd.DataFrame) -> None:
+    """Trades on the price, and the list of them; the chosen one is shown in the chart."""
+    instrument = symbol_of(run.symbol)
+    if trades.empty:
+        with card("Trades"):
+            st.markdown("This run made no trade, so there is nothing to list.")
+        return
+    with st.container(gap="xsmall"):
+        chart = st.container()
+        newest_first = trades.iloc[::-1].reset_index(drop=True)
+        with card("Trades", f"{number(len(trades))} · newest first · select one to see it · times UTC"):
+            shown = _trade_table(newest_first, instrument)
+            selected = show_table(
+                shown,
+                key="backtest.trades",
+                formats=_trade_formats(instrument),
+                signed=[f"Net, {instrument.quote}", "Pips"],
+                selectable=True,
+                height=min(420, 38 + 28 * len(shown)),
+            )
+            csv_button("Trades as CSV", lambda: trades, f"trades_{run.run_id}.csv", key="backtest.trades.csv")
+        with chart:
+            _show_price(run, trades, None if selected is None else newest_first.iloc[selected], instrument)
+
+
+def _show_price(run: StoredRun, trades: pd.DataFrame, trade: pd.Series | None, instrument: Symbol) -> None:
+    bars = _bars(run)
+    points = current_settings().display.chart_points
+    if trade is None:
+        shown = within(bars, range_choice("range", default="3M"))
+        words = ""
+    else:
+        margin = max(40, int(trade["exit_bar"] - trade["entry_bar"]))
+        shown = bars.iloc[max(0, trade["entry_bar"] - margin) : trade["exit_bar"] + margin]
+        words = f" · {trade['side']} of {stamp(trade['entry_time'].to_pydatetime())}"
+    drawn = -(-len(shown) // max(1, -(-len(shown) // points)))
+    with card("Trades on price", f"drawn {number(drawn)} of {number(len(bars))} bars · UTC{words}"):
+        figure = price_figure(shown, digits=instrument.digits, points=points, trades=trades)
+        show_figure(figure, "backtest.price", f"trades_{run.run_id}")
+
+
+def _trade_table(trades: pd.DataFrame, instrument: Symbol) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "#": range(len(trades), 0, -1),
+            "Entry, UTC": [stamp(moment.to_pydatetime()) for moment in trades["entry_time"]],
+            "Exit, UTC": [stamp(moment.to_pydatetime()) for moment in trades["exit_time"]],
+            "Side": trades["side"],
+            f"Net, {instrument.quote}": trades["pnl"],
+            "Pips": trades["pips"],
+            "Units": trades["size"].abs(),
+            "Price in": trades["entry_price"],
+            "Price out": trades["exit_price"],
+            f"Commission, {instrument.quote}": trades["commission"],
+            "Exit by": trades["exit_reason"],
+        }
+    )
+
+
+def _trade_formats(instrument: Symbol) -> dict[str, Format]:
+    def price(value: float) -> str:
+        return f"{value:.{instrument.digits}f}"
+
+    return {
+        f"Net, {instrument.quote}": lambda value: number(value, 2, sign=True),
+        "Pips": lambda value: number(value, 1, sign=True),
+        "Units": number,
+        "Price in": price,
+        "Price out": price,
+        f"Commission, {instrument.quote}": lambda value: number(value, 2),
+    }
+
+
+def show_statistics(run: StoredRun) -> None:
+    """Every figure with its unit, formula and source; the library's own beside ours."""
+    left, right = columns([2, 1])
+    quote = symbol_of(run.symbol).quote
+    ours = pd.DataFrame(
+        [
+            (each.title, _value(run, name), quote if each.unit == "money" else each.unit, each.formula, each.source)
+            for name, each in METRICS.items()
+        ],
+        columns=["Statistic", "Value", "Unit", "Formula", "Source"],
+    )
+    with left, card("Statistics", "daily figures on trading days that end 17:00 New York"):
+        show_table(
+            ours,
+            key="backtest.statistics",
+            right=["Value"],
+            widths={"Statistic": 190, "Value": 110, "Unit": 70, "Formula": 420},
+            height=460,
+        )
+        csv_button("Statistics as CSV", lambda: _figures(run), f"statistics_{run.run_id}.csv", "backtest.stats.csv")
+    library = pd.DataFrame(
+        [(name, _plain_value(value)) for name, value in run.lib_metrics.items()], columns=["Statistic", "Value"]
+    )
+    with right, card("As backtesting.py computes them", "calendar days of UTC, 252 a year: not right for FX"):
+        show_table(library, key="backtest.library", right=["Value"], widths={"Statistic": 220}, height=460)
+
+
+def show_history(runs: Sequence[StoredRun]) -> None:
+    """All runs."""
+    if not runs:
+        return
+    with card("Runs", "newest first · times UTC"):
+        table = pd.DataFrame(
+            {
+                "When, UTC": [stamp(run.created_at, seconds=True) for run in runs],
+                "Run": [run.run_id for run in runs],
+                "Strategy": [run.strategy_name for run in runs],
+                "Data": [f"{run.symbol} {run.timeframe} {run.dataset_hash[:8]}" for run in runs],
+                "Net, %": [run.total_return for run in runs],
+                "Sharpe": [_ratio(run, "sharpe_ratio") for run in runs],
+                "Drawdown, %": [run.max_drawdown for run in runs],
+                "Won, %": [run.win_rate for run in runs],
+                "Trades": [run.trades_count for run in runs],
+            }
+        )
+        show_table(
+            table,
+            key="backtest.runs",
+            formats={
+                "Net, %": lambda value: number(value, 2, sign=True),
+                "Drawdown, %": lambda value: number(value, 2),
+                "Won, %": lambda value: number(value, 2),
+                "Trades": number,
+            },
+            signed=["Net, %"],
+            right=["Sharpe"],
+            height=min(400, 38 + 28 * len(table)),
+        )
+        csv_button("Runs as CSV", lambda: table, "backtest_runs.csv", key="backtest.runs.csv")
+
+
+def _bars(run: StoredRun) -> pd.DataFrame:
+    """The very bars the run was made on."""
+    return controller.version(run.dataset_version_id).bars(run.symbol)
+
+
+def _tip(name: str) -> str:
+    each = METRICS[name]
+    source = "" if each.source == "definition" else f" Source: {each.source}."
+    return f"{each.title}: {each.formula}.{source}"
+
+
+def _ratio(run: StoredRun, name: str) -> str:
+    return ratio(run.metrics[name] if name != "profit_factor" else run.profit_factor, run.trades_count, ENOUGH_TRADES)
+
+
+def _value(run: StoredRun, name: str) -> str:
+    each, value = METRICS[name], run.metrics[name]
+    if each.is_ratio:
+        return _ratio(run, name)
+    if each.unit in {"trades", "days"}:
+        return number(value)
+    return number(value, 2, sign=name in {"total_return", "net_profit", "cagr_pct", "expectancy", "average_pips"})
+
+
+def _figures(run: StoredRun) -> pd.DataFrame:
+    """All figures unrounded, for a spreadsheet."""
+    return pd.DataFrame(
+        [(name, METRICS[name].title, run.metrics[name], METRICS[name].unit) for name in METRICS]
+        + [(name, name, value, "") for name, value in run.lib_metrics.items()],
+        columns=["name", "statistic", "value", "unit"],
+    )
+
+
+def _plain_value(value: Any) -> str:
+    if value is None:
+        return DASH
+    return number(value, 3) if isinstance(value, (int, float)) else str(value)
+
+
+def _commission(run: StoredRun) -> str:
+    return DASH if run.commission is None else percent(100 * run.commission)

@@ -1,0 +1,266 @@
+"""The cards of the Data Pipeline page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from components.charts.price import price_figure
+from components.numbers import number, percent, size, stamp
+from components.panels.chart import range_choice, show_figure, within
+from components.panels.failure import failures_shown
+from components.panels.page import card, columns, metric, metric_row
+from components.panels.table import csv_button, show_table
+from core.settings import current_settings
+from data.config import DataConfig
+from data.sources.base import source_named, source_names
+from data.versions import DatasetVersion
+from market.symbols import symbol_of
+from workbench import BACKTESTING
+
+_RULES = {
+    "minimum_rows": "Enough rows",
+    "missing_values": "Missing values",
+    "price_bounds": "Price bounds",
+    "volume_bounds": "Volume bounds",
+    "outliers_3_sigma": "Returns beyond 3 sigma",
+}
+_FILLS = {"leave them": "none", "forward": "forward", "backward (looks ahead)": "backward"}
+
+
+def ask_config() -> DataConfig | None:
+    """Source, symbol, range and preprocessing; None while the range is half chosen."""
+    source = source_named(st.selectbox("Source", source_names(), key="data.source"))
+    offer = source.offer()
+    left, right = st.columns(2, gap="xsmall")
+    symbol = left.selectbox("Symbol", offer.symbols, key="data.symbol")
+    timeframe = right.selectbox("Timeframe", offer.timeframes, key="data.timeframe", format_func=str)
+    first, last = offer.first.date(), offer.last.date()
+    days = st.date_input(
+        "Range, UTC", (first, last), min_value=first, max_value=last, format="YYYY-MM-DD", key="data.range"
+    )
+    features = st.toggle(
+        "Engineer features",
+        value=True,
+        key="data.features",
+        help="Adds return_1, sma_10, sma_20, sma_50, volatility_20 and atr_14. Raw columns stay as they are.",
+    )
+    method = st.segmented_control(
+        "Normalise",
+        ["none", "zscore", "minmax"],
+        default="zscore",
+        required=True,
+        key="data.normalise",
+        help="Adds a scaled copy of each raw column, fitted on the training part only.",
+    )
+    fill = st.selectbox("Missing prices", list(_FILLS), key="data.fill")
+    train_pct = st.number_input(
+        "Training part, %",
+        10,
+        100,
+        round(100 * current_settings().data.train_fraction),
+        key="data.train_pct",
+        help="Fitted figures (means, deviations) see this share of the rows, from the first on.",
+    )
+    st.caption(offer.attribution)
+    if not isinstance(days, tuple) or len(days) != 2:
+        st.caption("Choose the last day of the range as well.")
+        return None
+    return DataConfig(
+        data_sources=[source.name],
+        symbols=[symbol],
+        start_date=days[0],
+        end_date=days[1],
+        timeframe=timeframe,
+        preprocessing={
+            "normalize": method != "none",
+            "normalization_method": "minmax" if method == "minmax" else "zscore",
+            "engineer_features": features,
+            "fill_missing": _FILLS[fill],
+            "train_fraction": train_pct / 100,
+        },
+    )
+
+
+def ask_version(versions: Sequence[DatasetVersion]) -> DatasetVersion:
+    """The version to look at, kept in the URL; the newest at first."""
+    by_hash = {version.short_hash: version for version in reversed(versions)}
+    newest_first = [version.short_hash for version in versions if by_hash[version.short_hash] is version]
+    chosen = st.selectbox(
+        "Version",
+        newest_first,
+        key="version",
+        bind="query-params",
+        format_func=lambda short: f"{by_hash[short].label} · {stamp(by_hash[short].created_at)}",
+        label_visibility="collapsed",
+    )
+    return by_hash[chosen or newest_first[0]]
+
+
+def show_metrics(version: DatasetVersion, preprocessing: dict[str, Any] | None) -> None:
+    """The version in six figures."""
+    row = metric_row()
+    added = len(preprocessing["columns_added"]) if preprocessing else 0
+    warmup = preprocessing["warmup_rows"] if preprocessing else 0
+    days = (pd.Timestamp(version.last_time) - pd.Timestamp(version.first_time)).days
+    metric(row, "Collected", f"{number(version.rows)} bars", f"{', '.join(version.symbols)} {version.timeframe}"[:18])
+    metric(
+        row,
+        "Preprocessed",
+        f"+{added} columns",
+        f"{number(warmup)} warm-up rows",
+        "Columns added to the raw ones. The first rows, in which an average has too few bars, are no missing data.",
+    )
+    metric(row, "Validated", version.verdict or "not checked", "see the rules")
+    metric(row, "Version", version.short_hash, f"on {stamp(version.created_at)[:10]}")
+    metric(row, "Range", f"{number(days)} days", f"to {stamp(version.last_time)[:10]}")
+    metric(row, "Size", size(version.size_bytes), "Parquet, zstd")
+
+
+def show_bars(version: DatasetVersion) -> None:
+    """The chart of one symbol, with its averages where they were computed."""
+    bars = version.bars(_ask_symbol(version))
+    choice = range_choice("range")
+    shown = within(bars, choice)
+    points = current_settings().display.chart_points
+    symbol = version.symbols[0] if version.symbols else ""
+    lines = {name.replace("sma_", "SMA "): bars[name] for name in ("sma_20", "sma_50") if name in bars}
+    drawn = min(len(shown), -(-len(shown) // max(1, -(-len(shown) // points))))
+    with card(
+        f"{symbol} {version.timeframe}", f"drawn {number(drawn)} of {number(len(bars))} bars, extremes kept · UTC"
+    ):
+        figure = price_figure(shown, digits=symbol_of(symbol or "EURUSD").digits, points=points, lines=lines)
+        show_figure(figure, "data.chart", f"{symbol}_{version.timeframe}")
+        csv_button(
+            "Bars shown as CSV", lambda: shown, f"{symbol}_{version.timeframe}_{choice}.csv", key="data.chart.csv"
+        )
+
+
+def _ask_symbol(version: DatasetVersion) -> str | None:
+    if len(version.symbols) < 2:
+        return None
+    return st.segmented_control("Symbol", version.symbols, default=version.symbols[0], required=True, key="data.shown")
+
+
+def show_validation(version: DatasetVersion, validation: dict[str, Any] | None) -> None:
+    """Every rule with what was found, its limit and, for the chosen one, the rows that broke it."""
+    left, right = columns([3, 2])
+    if validation is None:
+        with left, card("Validation"):
+            st.markdown("This version was published unchecked, so there is no verdict.")
+        return
+    rules = validation["rules"]
+    table = pd.DataFrame(
+        {
+            "Rule": [_RULES.get(rule["rule"], rule["rule"]) for rule in rules],
+            "Verdict": [rule["status"] for rule in rules],
+            "Found": [_figure(rule, "value") for rule in rules],
+            "Limit": [_figure(rule, "limit") for rule in rules],
+            "Cells": [rule["count"] for rule in rules],
+            "First, UTC": [stamp(rule["rows"][0]["time"]) if rule["rows"] else "–" for rule in rules],
+        }
+    )
+    with (
+        left,
+        card("Validation", f"verdict {validation['status']} · {number(validation['rows'])} rows · select a rule"),
+    ):
+        selected = show_table(
+            table,
+            key="data.rules",
+            right=["Found", "Limit"],
+            formats={"Cells": number},
+            widths={"Rule": 190, "Verdict": 75, "Found": 150, "Limit": 170, "Cells": 65},
+            selectable=True,
+        )
+        csv_button("CSV", lambda: table, f"validation_{version.short_hash}.csv", key="data.rules.csv")
+    first_broken = next((row for row, rule in enumerate(rules) if rule["count"]), None)
+    chosen = first_broken if selected is None else selected
+    with right:
+        _show_rows(version, rules[chosen] if chosen is not None else None)
+
+
+def _show_rows(version: DatasetVersion, rule: dict[str, Any] | None) -> None:
+    if rule is None or not rule["rows"]:
+        with card("Rows"):
+            st.markdown("No row breaks this rule." if rule else "No row breaks any rule.")
+        return
+    rows = pd.DataFrame(rule["rows"])
+    name = _RULES.get(rule["rule"], rule["rule"])
+    with card("Rows", f"{name} · first {number(len(rows))} of {number(rule['count'])}"):
+        shown = pd.DataFrame(
+            {
+                "Time, UTC": [stamp(text) for text in rows["time"]],
+                "Symbol": rows["symbol"],
+                "Column": rows["column"],
+                "Value": rows["value"],
+            }
+        )
+        show_table(
+            shown,
+            key="data.rows",
+            formats={"Value": lambda value: number(value, 5, sign=rule["rule"].startswith("outliers"))},
+            widths={"Time, UTC": 150, "Symbol": 80},
+            height=250,
+        )
+        csv_button("CSV of these rows", lambda: shown, f"{rule['rule']}_{version.short_hash}.csv", key="data.rows.csv")
+
+
+def _figure(rule: dict[str, Any], which: str) -> str:
+    """Found value or limit in the unit of its rule."""
+    value = rule[which]
+    if rule["rule"] in {"missing_values", "outliers_3_sigma"}:
+        return percent(value) if which == "value" else f"≤ {percent(value)}"
+    if isinstance(value, list):
+        digits = (
+            5 if rule["rule"] == "price_bounds" and which == "value" else 3 if rule["rule"] == "price_bounds" else 0
+        )
+        return " … ".join(number(part, digits) for part in value)
+    return number(value) if which == "value" else f"≥ {number(value)}"
+
+
+def show_versions(versions: Sequence[DatasetVersion], chosen: DatasetVersion) -> None:
+    """All versions, and what can be done with the chosen one."""
+    with card("Versions", "immutable, named by their content · newest first · times UTC"):
+        table = pd.DataFrame(
+            {
+                "Made, UTC": [stamp(version.created_at, seconds=True) for version in versions],
+                "Version": [version.short_hash for version in versions],
+                "Symbols": [", ".join(version.symbols) for version in versions],
+                "Timeframe": [version.timeframe for version in versions],
+                "Verdict": [version.verdict or "not checked" for version in versions],
+                "Rows": [version.rows for version in versions],
+                "Columns": [len(version.columns) for version in versions],
+                "From, UTC": [stamp(version.first_time) for version in versions],
+                "To, UTC": [stamp(version.last_time) for version in versions],
+                "Looks ahead": ["yes" if version.looks_ahead else "no" for version in versions],
+            }
+        )
+        show_table(
+            table,
+            key="data.versions",
+            formats={"Rows": number, "Columns": number},
+            height=min(400, 38 + 28 * len(table)),
+        )
+        name = f"{'_'.join(chosen.symbols)}_{chosen.timeframe}_{chosen.short_hash}"
+        with st.container(horizontal=True, vertical_alignment="center"), failures_shown():
+            st.page_link(
+                BACKTESTING.file,
+                label=f"Backtest {chosen.short_hash}",
+                icon=":material/query_stats:",
+                query_params={"dataset": chosen.short_hash},
+            )
+            csv_button(f"{chosen.short_hash} as CSV", chosen.frame, f"{name}.csv", key="data.version.csv")
+            st.download_button(
+                f"{chosen.short_hash} as Parquet",
+                data=chosen.parquet_file.read_bytes,
+                file_name=f"{name}.parquet",
+                mime="application/vnd.apache.parquet",
+                icon=":material/download:",
+                type="tertiary",
+                on_click="ignore",
+                key="data.version.parquet",
+            )
+            csv_button("This list as CSV", lambda: table, "dataset_versions.csv", key="data.versions.csv")

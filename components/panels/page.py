@@ -1,0 +1,70 @@
+"""The frame of every page: header, cards, and a button that cannot do its work twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+Colour = Literal["green", "red", "yellow", "violet", "gray", "blue"]
+VERDICT_COLOURS: dict[str | None, Colour] = {"PASS": "green", "WARN": "yellow", "FAIL": "red"}
+
+
+def page_header(title: str, sentence: str, badges: Sequence[tuple[str, Colour]] = ()) -> DeltaGenerator:
+    """Title, what the page is for, the state of things as badges; returns the place of the main action."""
+    row = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    left = row.container(width="stretch", gap=None)
+    left.title(title, anchor=False)
+    left.caption(sentence)
+    right = row.container(horizontal=True, width="content", vertical_alignment="center", gap="small")
+    for words, colour in badges:
+        right.badge(words, color=colour)
+    return right
+
+
+@contextmanager
+def card(title: str, caption: str = "", key: str | None = None) -> Iterator[None]:
+    """A bordered card with its title and, in grey, what is drawn and in which unit."""
+    with st.container(border=True, gap="xsmall", height="stretch", key=key):
+        words = f" :gray[:small[{caption}]]" if caption else ""
+        st.markdown(f"**{title}**{words}")
+        yield
+
+
+def columns(spec: Sequence[float]) -> list[DeltaGenerator]:
+    """Columns of equal height with the page's gap; they stack below 900 px."""
+    return [column.container(gap="xsmall", height="stretch") for column in st.columns(spec, gap="xsmall")]
+
+
+def metric_row() -> DeltaGenerator:
+    """A row that metrics share evenly and in which they wrap when there is no room."""
+    return st.container(horizontal=True, gap="xsmall")
+
+
+def metric(place: DeltaGenerator, label: str, value: str, context: str, help_text: str | None = None) -> None:
+    """One figure with its unit, and one grey line of context (at most 18 characters)."""
+    place.metric(label, value, context, delta_color="off", delta_arrow="off", border=True, help=help_text)
+
+
+def do_once(place: DeltaGenerator, label: str, key: str, work: Callable[[], None], icon: str | None = None) -> None:
+    """The main action: a filled button that stays disabled while `work` runs, then the page is drawn anew.
+
+    What `work` raises goes to the caller; the button is free again at the next run.
+    """
+    pending = f"{key}.pending"
+
+    def note() -> None:
+        st.session_state[pending] = True
+
+    place.button(
+        label, key=key, type="primary", icon=icon, disabled=st.session_state.get(pending, False), on_click=note
+    )
+    if st.session_state.get(pending):
+        try:
+            work()
+        finally:
+            st.session_state[pending] = False
+        st.rerun()

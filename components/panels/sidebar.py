@@ -1,0 +1,21 @@
+"""What stands under the navigation on every page."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.clock import utc_now
+from core.version import __version__
+
+
+def show_sidebar() -> None:
+    """The clock all times of the workbench are in, and what this is."""
+    with st.sidebar:
+        st.divider()
+        _clock()
+        st.caption(f"Sequence {__version__} · all times UTC")
+
+
+@st.fragment(run_every="20s")
+def _clock() -> None:
+    st.markdown(f"**{utc_now():%H:%M} UTC** :gray[{utc_now():%a %d %b}]")

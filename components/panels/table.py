@@ -1,0 +1,93 @@
+"""Tables as the whole workbench shows them: numbers to the right, "–" for the unknown, CSV below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.csv_export import csv_bytes
+
+Format = Callable[[Any], str]
+_STATE_COLOURS = {
+    "PASS": "#2fe08a",
+    "WARN": "#ffcf6b",
+    "FAIL": "#ff7a8e",
+    "SUCCEEDED": "#2fe08a",
+    "long": "#2fe08a",
+    "short": "#ff7a8e",
+}
+
+
+def show_table(
+    table: pd.DataFrame,
+    *,
+    key: str,
+    formats: Mapping[str, Format] | None = None,
+    widths: Mapping[str, int] | None = None,
+    signed: Sequence[str] = (),
+    right: Sequence[str] = (),
+    help_texts: Mapping[str, str] | None = None,
+    selectable: bool = False,
+    height: int | None = None,
+) -> int | None:
+    """Show `table` by its column names; returns the position of the selected row, if rows can be selected.
+
+    `formats` turn values into text (the values stay numbers), `signed` columns are coloured by their sign,
+    `right` are texts that stand like numbers, `widths` in pixels.
+    """
+    styled = table.style.format(dict(formats or {}), na_rep="–")
+    styled = styled.map(_state_colour, subset=[name for name in table.columns if table[name].dtype.kind not in "fiubM"])
+    if signed:
+        styled = styled.map(_sign_colour, subset=list(signed))
+    numeric = {name for name in table.columns if table[name].dtype.kind in "fiu"} | set(right)
+    config = {
+        name: st.column_config.Column(
+            width=(widths or {}).get(name),
+            alignment="right" if name in numeric else "left",
+            help=(help_texts or {}).get(name),
+        )
+        for name in table.columns
+    }
+    shown = st.dataframe(
+        styled,
+        hide_index=True,
+        row_height=28,
+        placeholder="–",
+        height=height or "content",
+        column_config=config,
+        key=key,
+        on_select="rerun" if selectable else "ignore",
+        selection_mode="single-row",
+    )
+    if not selectable or isinstance(shown, DeltaGenerator):
+        return None
+    rows = shown["selection"]["rows"]
+    return int(rows[0]) if rows else None
+
+
+def csv_button(label: str, table: Callable[[], pd.DataFrame], file_name: str, key: str) -> None:
+    """A download of `table` as CSV for Excel; the table is made when the button is pressed."""
+    st.download_button(
+        label,
+        data=lambda: csv_bytes(table()),
+        file_name=file_name,
+        mime="text/csv",
+        icon=":material/download:",
+        type="tertiary",
+        on_click="ignore",
+        key=key,
+    )
+
+
+def _state_colour(value: Any) -> str:
+    return f"color: {_STATE_COLOURS[value]}" if isinstance(value, str) and value in _STATE_COLOURS else ""
+
+
+def _sign_colour(value: Any) -> str:
+    if not isinstance(value, (int, float)) or not value or value != value:  # noqa: PLR0124  # NaN
+        return ""
+    return "color: #2fe08a" if value > 0 else "color: #ff7a8e"
