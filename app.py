@@ -10,7 +10,6 @@ from components.panels.failure import failures_shown
 from components.panels.sidebar import show_sidebar
 from core.log import configure_logging
 from core.settings import current_settings
-from core.version import __version__
 from workbench import OVERVIEW, PAGES
 
 PANELS = Path(__file__).parent / "components" / "panels"
@@ -20,9 +19,6 @@ st.set_page_config(
     page_icon=str(PANELS / "icon.svg"),
     layout="wide",
     initial_sidebar_state=212,
-    menu_items={
-        "About": f"Sequence {__version__}, an FX research and trading workbench. Free software under AGPL-3.0-or-later."
-    },
 )
 st.html(PANELS / "matrix.css")
 st.logo(str(PANELS / "logo.svg"), size="large", icon_image=str(PANELS / "icon.svg"))

@@ -42,11 +42,12 @@ def preprocess_frame(frame: pd.DataFrame, settings: PreprocessingConfig) -> Prep
     parts: list[pd.DataFrame] = []
     fitted: dict[str, dict[str, dict[str, float]]] = {}
     warmup_rows = 0
+    holes = [name for name in PRICES if frame[name].isna().any()]
     places: list[np.ndarray[Any, Any]] = []  # the rows of each symbol, which may alternate
     for symbol in symbols_in(frame) or [""]:
         bars = bars_of(frame, symbol) if symbol else frame
         places.append(np.flatnonzero(frame["symbol"] == symbol) if symbol else np.arange(len(frame)))
-        added = _filled(bars, settings)
+        added = _filled(bars, holes, settings)
         inputs = _inputs(bars, added)
         if settings.engineer_features:
             features = engineered_features(inputs)
@@ -124,11 +125,10 @@ def _refuse_present(columns: list[str], frame: pd.DataFrame) -> None:
         )
 
 
-def _filled(bars: pd.DataFrame, settings: PreprocessingConfig) -> pd.DataFrame:
-    """A `<column>_filled` for each price column with holes, when filling is asked for."""
+def _filled(bars: pd.DataFrame, holes: list[str], settings: PreprocessingConfig) -> pd.DataFrame:
+    """A `<column>_filled` for each price column with `holes` in any symbol, when filling is asked for."""
     if settings.fill_missing == "none":
         return pd.DataFrame(index=bars.index)
-    holes = [name for name in PRICES if bars[name].isna().any()]
     fill = bars[holes].ffill() if settings.fill_missing == "forward" else bars[holes].bfill()
     return fill.add_suffix("_filled")
 

@@ -20,6 +20,7 @@ from core.csv_export import csv_bytes
 from core.errors import BarsError, InputError, StrategyError
 from core.folders import write_file
 from core.log import get_logger
+from core.names import checked_name
 from core.store import Store
 from data.pipeline_controller import controller
 from data.versions import DatasetVersion
@@ -106,6 +107,8 @@ class BacktestManager:
         or NameTakenError naming a free run id when the name stands for another run.
         """
         settings = result.settings
+        if run_id is not None:
+            checked_name(run_id, "run_id")
         _refuse_contradiction("strategy_name", strategy_name or None, settings.strategy_name)
         _refuse_contradiction("symbol", canonical_symbol(symbol) if symbol else None, settings.symbol)
         _refuse_contradiction("timeframe", parse_timeframe(timeframe) if timeframe else None, settings.timeframe)

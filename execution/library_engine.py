@@ -109,7 +109,8 @@ def _adapter(signals: Signals) -> type[LibraryStrategy]:
         def next(self) -> None:
             bar = len(self.data) - 1
             wanted = int(signals.position[bar])
-            if wanted == self._before:
+            # After the last bar there is no next open; the library would fill the order at that bar's own, long past.
+            if wanted == self._before or bar + 1 == len(signals.position):
                 return
             self._before = wanted
             if wanted == 0:

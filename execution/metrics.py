@@ -87,7 +87,7 @@ def compute_metrics(equity: pd.Series, trades: pd.DataFrame, cash: float, asset_
     per_year = returns_per_year(returns, equity)
     years = _years(equity)
     growth = float(equity.iloc[-1]) / cash
-    cagr = growth ** (1 / years) - 1 if growth > 0 and years > 0 else math.nan
+    cagr = _growth_per_year(growth, years)
     largest = float(drawdown(equity).min())
     return {
         "total_return": 100 * (growth - 1),
@@ -110,7 +110,8 @@ def compute_metrics(equity: pd.Series, trades: pd.DataFrame, cash: float, asset_
 def daily_returns(equity: pd.Series, asset_class: AssetClass) -> pd.Series:
     """Simple returns between the closes of successive trading days; index: the trading day."""
     closes = equity.groupby(trading_day(pd.DatetimeIndex(equity.index), asset_class)).last()
-    return closes.pct_change(fill_method=None).dropna()
+    # Of an account that is ruined nothing changes any more; those days count as well.
+    return closes.pct_change(fill_method=None).iloc[1:].fillna(0.0)
 
 
 def returns_per_year(returns: pd.Series, equity: pd.Series) -> float:
@@ -165,6 +166,13 @@ def trade_metrics(trades: pd.DataFrame) -> dict[str, float]:
         "longest_losing_streak": float(_longest_streak(trades.sort_values("exit_time")["pnl"].to_numpy() < 0)),
         "commissions": float(trades["commission"].sum()),
     }
+
+
+def _growth_per_year(growth: float, years: float) -> float:
+    try:
+        return growth ** (1 / years) - 1 if growth >= 0 and years > 0 else math.nan
+    except OverflowError:  # the gain of a few minutes, taken for every minute of a year
+        return math.nan
 
 
 def _years(equity: pd.Series) -> float:

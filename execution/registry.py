@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import sys
 from dataclasses import dataclass, field
 from importlib import import_module, invalidate_caches
 
@@ -25,14 +26,16 @@ def find_strategies() -> Registry:
     found = Registry()
     invalidate_caches()  # else a file dropped a moment after the last look is listed but cannot be imported
     for module in pkgutil.iter_modules(execution.strategies.__path__):
+        path = f"execution.strategies.{module.name}"
         try:
-            strategy = import_module(f"execution.strategies.{module.name}").STRATEGY
+            strategy = import_module(path).STRATEGY
             if not isinstance(strategy, Strategy):
                 raise TypeError(f"STRATEGY is a {type(strategy).__name__}, not a Strategy")
             if strategy.name in found.strategies:
                 raise ValueError(f"the name {strategy.name} is taken by another file")
         except Exception as error:  # whatever a user's file does wrong, the others must work
             found.broken[f"{module.name}.py"] = f"{type(error).__name__}: {error}"
+            sys.modules.pop(path, None)  # so that a mended file is read again
         else:
             found.strategies[strategy.name] = strategy
     return found

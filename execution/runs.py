@@ -106,7 +106,7 @@ def store_run(
                     f"run_id={run_id!r} already stands for another run.", f"{_free_name(run_id, taken)!r} is free."
                 )
             else:
-                name = run_id or _free_name(f"{row['strategy_name']}_{row['symbol']}_{row['timeframe']}_1", taken)
+                name = run_id or _free_name(_usual_name(row), taken)
                 key = inserted_id(connection, tables.runs, {"run_id": checked_name(name, "run_id"), **row})
                 if len(result.trades):
                     connection.execute(tables.trades.insert(), _trade_rows(result.trades, key))
@@ -201,6 +201,12 @@ def _trade_rows(trades: pd.DataFrame, run_key: int) -> list[dict[str, Any]]:
     return [{"backtest_id": run_key, "status": "closed", **row} for row in rows]
 
 
+def _usual_name(row: dict[str, Any]) -> str:
+    """The first name for a run that was given none, whatever its strategy and symbol are called."""
+    words = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{row['strategy_name']}_{row['symbol']}_{row['timeframe']}")
+    return f"{words.lstrip('_.-')[:50]}_1"
+
+
 def _free_name(wanted: str, taken: dict[str, str]) -> str:
     """`wanted`, or the next number after it that no run carries."""
     match = re.fullmatch(r"(.*?)(\d*)", wanted)
@@ -208,7 +214,7 @@ def _free_name(wanted: str, taken: dict[str, str]) -> str:
     number = int(digits or 1)
     while wanted in taken:
         number += 1
-        wanted = f"{stem}{str(number).zfill(len(digits))}" if digits else f"{stem}_{number}"
+        wanted = f"{stem}{str(number).zfill(len(digits))}" if digits else f"{stem[:56]}_{number}"
     return wanted
 
 

@@ -6,6 +6,7 @@ position it wants after each closed bar, and orders follow the *changes* of that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,10 +45,13 @@ class Parameter:
                 raise StrategyError(f"{name} is neither yes nor no.", "Give True or False.")
             return bool(value)
         whole = isinstance(self.default, int)
-        if isinstance(value, (bool, str)) or not np.isreal(value) or (whole and value != int(value)):
+        broken = whole and isinstance(value, (float, np.floating)) and not float(value).is_integer()
+        if broken or isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
             raise StrategyError(f"{name} is no {'whole ' if whole else ''}number.", f"{self.meaning}.")
-        if not (self.low is None or value >= self.low) or not (self.high is None or value <= self.high):
-            raise StrategyError(f"{name} is out of range.", f"It goes from {self.low:g} to {self.high:g}.")
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        if not low <= value <= high:
+            raise StrategyError(f"{name} is out of range.", f"It goes from {low:g} to {high:g}.")
         return int(value) if whole else float(value)
 
 
@@ -109,16 +113,24 @@ class Strategy:
             raise StrategyError(
                 f"{self.name} raised {type(error).__name__}: {error}.", "Mend the strategy's signals function."
             ) from error
+        if not isinstance(wanted, Signals):
+            raise StrategyError(f"{self.name} returned a {type(wanted).__name__}.", "Return Signals(position).")
         position = np.asarray(wanted.position)
-        if position.shape != (len(bars),):
-            raise StrategyError(
-                f"{self.name} returned {position.shape} positions for {len(bars)} bars.", "Return one per bar."
-            )
+        stop, target = _distances(wanted.stop_distance), _distances(wanted.target_distance)
+        for name, given in {"position": position, "stop_distance": stop, "target_distance": target}.items():
+            if given is not None and given.shape != (len(bars),):
+                raise StrategyError(
+                    f"{self.name} returned {given.shape} as {name} for {len(bars)} bars.", "Return one value per bar."
+                )
         strange = ~np.isin(position, (-1, 0, 1))
         if strange.any():
             row = int(np.argmax(strange))
             raise StrategyError(
-                f"{self.name} wants position {position[row]!r} at {bars.index[row]:%Y-%m-%d %H:%M} UTC.",
+                f"{self.name} wants position {position[row]} at {bars.index[row]:%Y-%m-%d %H:%M} UTC.",
                 "Positions are -1, 0 and 1.",
             )
-        return Signals(position.astype(np.int8), wanted.stop_distance, wanted.target_distance)
+        return Signals(position.astype(np.int8), stop, target)
+
+
+def _distances(given: Any) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    return None if given is None else np.asarray(given, dtype="float64")

@@ -103,11 +103,13 @@ def parse_timeframe(text: str) -> Timeframe:
 
 
 def infer_timeframe(times: pd.DatetimeIndex) -> Timeframe:
-    """The timeframe whose length is nearest to the usual distance between bars; M1 for fewer than two bars."""
+    """The longest timeframe that fits into the usual distance between bars; M1 for fewer than two bars."""
     if len(times) < 2:
         return Timeframe.M1
     # The lower of two middle distances: in three bars across a weekend it is the other that is a gap.
     minutes = float((pd.Series(times).diff() / pd.Timedelta(minutes=1)).quantile(0.5, interpolation="lower"))
-    # Calendar lengths: bars of a week stand seven days apart, of a month about thirty.
-    apart = {**_MINUTES, Timeframe.W1: 7 * 1440, Timeframe.MN1: 30 * 1440}
-    return min(apart, key=lambda timeframe: abs(apart[timeframe] - minutes) / apart[timeframe])
+    # Calendar lengths: bars of a week stand seven days apart, of a month 28 or more; a day of spring has 23 hours.
+    apart = {**_MINUTES, Timeframe.W1: 7 * 1440, Timeframe.MN1: 28 * 1440}
+    # Longest that fits, not nearest: where bars are missing they stand further apart, never closer.
+    fitting = [timeframe for timeframe in Timeframe if 0.95 * apart[timeframe] <= minutes]
+    return fitting[-1] if fitting else Timeframe.M1

@@ -71,24 +71,45 @@ def _closed_hours(candles: pd.DataFrame, bars: pd.DataFrame) -> list[dict[str, l
 
 
 def _mark_trades(figure: go.Figure, trades: pd.DataFrame, bars: pd.DataFrame) -> None:
+    """A dotted line from entry to exit, coloured by the result, a cross at the exit, and an arrow at the entry.
+
+    Arrows stand off the price, below for long and above for short: a reversal enters where it leaves.
+    """
     colours = palette()
     first, last = bars.index[0], bars.index[-1]
+    seen = trades[(trades["exit_time"] >= first) & (trades["entry_time"] <= last)]
+    for name, chosen, colour in (
+        ("Won", seen[seen["pnl"] > 0], colours.up),
+        ("Lost", seen[seen["pnl"] <= 0], colours.down),
+    ):
+        times, prices = _segments(chosen)
+        line = {"width": 1, "dash": "dot", "color": colour}
+        figure.add_scatter(x=times, y=prices, name=name, mode="lines", line=line, hoverinfo="skip")
+    away = 0.025 * float(bars["high"].max() - bars["low"].min())
     marks = (
-        ("Long entry", trades[trades["side"] == "long"], "entry", "triangle-up", colours.up),
-        ("Short entry", trades[trades["side"] == "short"], "entry", "triangle-down", colours.down),
-        ("Exit", trades, "exit", "x-thin", TEXT),
+        ("Exit", seen, "exit", "x-thin", TEXT, 0.0),
+        ("Long entry", seen[seen["side"] == "long"], "entry", "triangle-up", colours.up, -away),
+        ("Short entry", seen[seen["side"] == "short"], "entry", "triangle-down", colours.down, away),
     )
-    for name, chosen, end, shape, colour in marks:
+    for name, chosen, end, shape, colour, offset in marks:
         inside = chosen[(chosen[f"{end}_time"] >= first) & (chosen[f"{end}_time"] <= last)]
         figure.add_scatter(
             x=inside[f"{end}_time"],
-            y=inside[f"{end}_price"],
+            y=inside[f"{end}_price"] + offset,
+            customdata=inside[f"{end}_price"],
+            hovertemplate="%{customdata:.5f}",
             name=name,
             mode="markers",
-            marker={
-                "symbol": shape,
-                "size": 9,
-                "color": colour,
-                "line": {"width": 2 if shape == "x-thin" else 1, "color": colour if shape == "x-thin" else "#050a06"},
-            },
+            marker={"symbol": shape, "size": 9, "color": colour, "line": {"width": 2, "color": colour}},
         )
+    figure.update_xaxes(range=[first, last])
+
+
+def _segments(trades: pd.DataFrame) -> tuple[list[object], list[object]]:
+    """Entry, exit, gap; entry, exit, gap …"""
+    times: list[object] = []
+    prices: list[object] = []
+    for trade in trades.itertuples():
+        times += [trade.entry_time, trade.exit_time, None]
+        prices += [trade.entry_price, trade.exit_price, None]
+    return times, prices

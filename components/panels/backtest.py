@@ -12,8 +12,9 @@ import streamlit as st
 from components.charts.equity import equity_figure
 from components.charts.price import price_figure
 from components.numbers import DASH, money, number, percent, ratio, stamp
-from components.panels.chart import range_choice, show_figure, within
-from components.panels.page import card, columns, metric, metric_row
+from components.panels.chart import drawn_words, range_choice, show_figure, within
+from components.panels.failure import failures_shown
+from components.panels.page import card, metric, metric_row
 from components.panels.table import Format, csv_button, show_table
 from components.panels.words import verbatim
 from core.errors import InputError
@@ -78,12 +79,27 @@ def ask_request(versions: Sequence[DatasetVersion]) -> Request:
     defaults = current_settings().backtest
     quote = symbol_of(symbol).quote
     left, right = st.columns(2, gap="xsmall")
-    cash = left.number_input(f"Cash, {quote}", 1.0, value=defaults.cash, step=1000.0, key="backtest.cash")
+    cash = left.number_input(
+        f"Cash, {quote}", 1.0, value=defaults.cash, step=1000.0, format="%.0f", key="backtest.cash"
+    )
     leverage = right.number_input(
-        "Leverage", 1.0, 500.0, 1.0, step=1.0, key="backtest.leverage", help="1 trades with cash only; 30 is 30:1."
+        "Leverage",
+        1.0,
+        500.0,
+        1.0,
+        step=1.0,
+        format="%.0f",
+        key="backtest.leverage",
+        help="1 trades with cash only; 30 is 30:1.",
     )
     spread = left.number_input(
-        "Spread, pips", 0.0, value=defaults.spread_pips, step=0.1, key="backtest.spread", help="Paid once, at entry."
+        "Spread, pips",
+        0.0,
+        value=defaults.spread_pips,
+        step=0.1,
+        format="%.1f",
+        key="backtest.spread",
+        help="Paid once, at entry.",
     )
     commission = right.number_input(
         "Commission, %",
@@ -173,7 +189,7 @@ def show_metrics(run: StoredRun) -> None:
     metric(row, "Sharpe", _ratio(run, "sharpe_ratio"), "daily, per year", _tip("sharpe_ratio"))
     metric(
         row,
-        "Largest drawdown",
+        "Drawdown",
         percent(run.max_drawdown, sign=True),
         f"{number(figures['max_drawdown_days'])} days under",
         f"{_tip('max_drawdown')} Longest under water: {METRICS['max_drawdown_days'].formula}.",
@@ -200,16 +216,17 @@ def show_equity(run: StoredRun, equity: pd.Series) -> None:
     points = current_settings().display.chart_points
     drawn = min(len(equity), points)
     with card("Equity and drawdown", f"drawn {number(drawn)} of {number(len(equity))} points, extremes kept · UTC"):
-        closes = _bars(run)["close"]
-        figure = equity_figure(
-            equity,
-            drawdown(equity),
-            name=run.run_id,
-            currency=symbol_of(run.symbol).quote,
-            points=points,
-            benchmark=run.cash * closes / closes.iloc[0],
-        )
-        show_figure(figure, "backtest.equity", f"equity_{run.run_id}")
+        with failures_shown():
+            closes = bars_of_run(run)["close"]
+            figure = equity_figure(
+                equity,
+                drawdown(equity),
+                name=run.run_id,
+                currency=symbol_of(run.symbol).quote,
+                points=points,
+                benchmark=run.cash * closes / closes.iloc[0],
+            )
+            show_figure(figure, "backtest.equity", f"equity_{run.run_id}")
         table = equity.to_frame("equity").assign(drawdown_pct=100 * drawdown(equity))
         csv_button("Equity as CSV", lambda: table, f"equity_{run.run_id}.csv", key="backtest.equity.csv")
         for note in run.notes:
@@ -234,7 +251,6 @@ def show_trades(run: StoredRun, trades: pd.DataFrame) -> None:
                 formats=_trade_formats(instrument),
                 signed=[f"Net, {instrument.quote}", "Pips"],
                 selectable=True,
-                height=min(420, 38 + 28 * len(shown)),
             )
             csv_button("Trades as CSV", lambda: trades, f"trades_{run.run_id}.csv", key="backtest.trades.csv")
         with chart:
@@ -242,17 +258,19 @@ def show_trades(run: StoredRun, trades: pd.DataFrame) -> None:
 
 
 def _show_price(run: StoredRun, trades: pd.DataFrame, trade: pd.Series | None, instrument: Symbol) -> None:
-    bars = _bars(run)
+    bars = bars_of_run(run)
     points = current_settings().display.chart_points
-    if trade is None:
-        shown = within(bars, range_choice("range", default="3M"))
-        words = ""
-    else:
-        margin = max(40, int(trade["exit_bar"] - trade["entry_bar"]))
-        shown = bars.iloc[max(0, trade["entry_bar"] - margin) : trade["exit_bar"] + margin]
-        words = f" · {trade['side']} of {stamp(trade['entry_time'].to_pydatetime())}"
-    drawn = -(-len(shown) // max(1, -(-len(shown) // points)))
-    with card("Trades on price", f"drawn {number(drawn)} of {number(len(bars))} bars · UTC{words}"):
+    with card("Trades on price", f"{run.symbol} {run.timeframe} · UTC"):
+        row = st.container(horizontal=True, vertical_alignment="center")
+        with row:
+            choice = range_choice("range", default="3M")
+        if trade is None:
+            shown, words = within(bars, choice), ""
+        else:
+            margin = max(40, int(trade["exit_bar"] - trade["entry_bar"]))
+            shown = bars.iloc[max(0, trade["entry_bar"] - margin) : trade["exit_bar"] + margin]
+            words = f", around the {trade['side']} trade of {stamp(trade['entry_time'].to_pydatetime())}"
+        row.caption(f"{drawn_words(len(shown), len(bars), points)}{words}")
         figure = price_figure(shown, digits=instrument.digits, points=points, trades=trades)
         show_figure(figure, "backtest.price", f"trades_{run.run_id}")
 
@@ -291,7 +309,6 @@ def _trade_formats(instrument: Symbol) -> dict[str, Format]:
 
 def show_statistics(run: StoredRun) -> None:
     """Every figure with its unit, formula and source; the library's own beside ours."""
-    left, right = columns([2, 1])
     quote = symbol_of(run.symbol).quote
     ours = pd.DataFrame(
         [
@@ -300,20 +317,21 @@ def show_statistics(run: StoredRun) -> None:
         ],
         columns=["Statistic", "Value", "Unit", "Formula", "Source"],
     )
-    with left, card("Statistics", "daily figures on trading days that end 17:00 New York"):
+    with card("Statistics", "daily figures on trading days that end 17:00 New York, risk-free rate 0"):
         show_table(
             ours,
             key="backtest.statistics",
             right=["Value"],
-            widths={"Statistic": 190, "Value": 110, "Unit": 70, "Formula": 420},
-            height=460,
+            widths={"Statistic": 200, "Value": 100, "Unit": 80, "Formula": 480, "Source": 300},
+            rows=len(ours),
         )
         csv_button("Statistics as CSV", lambda: _figures(run), f"statistics_{run.run_id}.csv", "backtest.stats.csv")
-    library = pd.DataFrame(
-        [(name, _plain_value(value)) for name, value in run.lib_metrics.items()], columns=["Statistic", "Value"]
-    )
-    with right, card("As backtesting.py computes them", "calendar days of UTC, 252 a year: not right for FX"):
-        show_table(library, key="backtest.library", right=["Value"], widths={"Statistic": 220}, height=460)
+        with st.expander("The same as backtesting.py computes them"):
+            st.caption("It counts calendar days in UTC, about 312 a year for FX, and annualises them with 252.")
+            library = pd.DataFrame(
+                [(name, _plain_value(value)) for name, value in run.lib_metrics.items()], columns=["Statistic", "Value"]
+            )
+            show_table(library, key="backtest.library", right=["Value"], widths={"Statistic": 300}, rows=len(library))
 
 
 def show_history(runs: Sequence[StoredRun]) -> None:
@@ -345,12 +363,11 @@ def show_history(runs: Sequence[StoredRun]) -> None:
             },
             signed=["Net, %"],
             right=["Sharpe"],
-            height=min(400, 38 + 28 * len(table)),
         )
         csv_button("Runs as CSV", lambda: table, "backtest_runs.csv", key="backtest.runs.csv")
 
 
-def _bars(run: StoredRun) -> pd.DataFrame:
+def bars_of_run(run: StoredRun) -> pd.DataFrame:
     """The very bars the run was made on."""
     return controller.version(run.dataset_version_id).bars(run.symbol)
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from components.charts.price import price_figure
 from components.numbers import number, percent, size, stamp
-from components.panels.chart import range_choice, show_figure, within
+from components.panels.chart import drawn_words, range_choice, show_figure, within
 from components.panels.failure import failures_shown
 from components.panels.page import card, columns, metric, metric_row
 from components.panels.table import csv_button, show_table
@@ -122,26 +122,26 @@ def show_metrics(version: DatasetVersion, preprocessing: dict[str, Any] | None) 
 
 def show_bars(version: DatasetVersion) -> None:
     """The chart of one symbol, with its averages where they were computed."""
-    bars = version.bars(_ask_symbol(version))
-    choice = range_choice("range")
-    shown = within(bars, choice)
     points = current_settings().display.chart_points
-    symbol = version.symbols[0] if version.symbols else ""
-    lines = {name.replace("sma_", "SMA "): bars[name] for name in ("sma_20", "sma_50") if name in bars}
-    drawn = min(len(shown), -(-len(shown) // max(1, -(-len(shown) // points))))
-    with card(
-        f"{symbol} {version.timeframe}", f"drawn {number(drawn)} of {number(len(bars))} bars, extremes kept · UTC"
-    ):
-        figure = price_figure(shown, digits=symbol_of(symbol or "EURUSD").digits, points=points, lines=lines)
-        show_figure(figure, "data.chart", f"{symbol}_{version.timeframe}")
-        csv_button(
-            "Bars shown as CSV", lambda: shown, f"{symbol}_{version.timeframe}_{choice}.csv", key="data.chart.csv"
-        )
+    with card("Bars", f"{', '.join(version.symbols)} {version.timeframe} · UTC"):
+        row = st.container(horizontal=True, vertical_alignment="center")
+        with row:
+            symbol = _ask_symbol(version)
+            choice = range_choice("range")
+        bars = version.bars(symbol)
+        shown = within(bars, choice)
+        row.caption(drawn_words(len(shown), len(bars), points))
+        lines = {name.replace("sma_", "SMA "): bars[name] for name in ("sma_20", "sma_50") if name in bars}
+        digits = symbol_of(symbol).digits if symbol else 5
+        show_figure(price_figure(shown, digits=digits, points=points, lines=lines), "data.chart", f"{symbol}_{choice}")
+        file_name = f"{symbol}_{version.timeframe}_{choice}.csv"
+        csv_button("Bars shown as CSV", lambda: shown, file_name, key="data.chart.csv")
 
 
 def _ask_symbol(version: DatasetVersion) -> str | None:
+    """Which symbol to draw; None for bars that were published without one."""
     if len(version.symbols) < 2:
-        return None
+        return version.symbols[0] if version.symbols else None
     return st.segmented_control("Symbol", version.symbols, default=version.symbols[0], required=True, key="data.shown")
 
 
@@ -203,7 +203,7 @@ def _show_rows(version: DatasetVersion, rule: dict[str, Any] | None) -> None:
             key="data.rows",
             formats={"Value": lambda value: number(value, 5, sign=rule["rule"].startswith("outliers"))},
             widths={"Time, UTC": 150, "Symbol": 80},
-            height=250,
+            rows=8,
         )
         csv_button("CSV of these rows", lambda: shown, f"{rule['rule']}_{version.short_hash}.csv", key="data.rows.csv")
 
@@ -242,7 +242,6 @@ def show_versions(versions: Sequence[DatasetVersion], chosen: DatasetVersion) ->
             table,
             key="data.versions",
             formats={"Rows": number, "Columns": number},
-            height=min(400, 38 + 28 * len(table)),
         )
         name = f"{'_'.join(chosen.symbols)}_{chosen.timeframe}_{chosen.short_hash}"
         with st.container(horizontal=True, vertical_alignment="center"), failures_shown():

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from components.charts.detail import thin_line
 from components.numbers import age, number, percent, ratio, size, stamp
 from components.panels.page import card, do_once, metric, metric_row
 from components.panels.table import csv_button, show_table
@@ -116,6 +117,40 @@ def show_last(
         table["When"] = [stamp(text, seconds=True) for text in table["When"]]
         show_table(table, key="overview.last", widths={"When": 165, "Kind": 85, "State": 100})
         csv_button("CSV", lambda: table, "ran_last.csv", key="overview.last.csv")
+
+
+def show_best(runs: Sequence[StoredRun]) -> None:
+    """The runs with the highest Sharpe, with their curves in small."""
+    known = [run for run in runs if run.sharpe_ratio is not None and run.trades_count >= ENOUGH_TRADES]
+    best = sorted(known, key=lambda run: run.sharpe_ratio or 0.0, reverse=True)[:5]
+    with card("Best runs", f"by Sharpe, at least {ENOUGH_TRADES} trades · the best of many tries is partly luck"):
+        if not best:
+            st.caption(f"No run has {ENOUGH_TRADES} trades yet; below that a ratio says little.")
+            return
+        table = pd.DataFrame(
+            {
+                "Run": [run.run_id for run in best],
+                "Data": [f"{run.symbol} {run.timeframe}" for run in best],
+                "Equity": [thin_line(run.equity(), 80).to_list() for run in best],
+                "Net, %": [run.total_return for run in best],
+                "Sharpe": [run.sharpe_ratio for run in best],
+                "Drawdown, %": [run.max_drawdown for run in best],
+                "Trades": [run.trades_count for run in best],
+            }
+        )
+        show_table(
+            table,
+            key="overview.best",
+            formats={
+                "Net, %": lambda value: number(value, 2, sign=True),
+                "Sharpe": lambda value: number(value, 2),
+                "Drawdown, %": lambda value: number(value, 2),
+            },
+            signed=["Net, %"],
+            config={"Equity": st.column_config.LineChartColumn(width=150, color="#00d26a")},
+        )
+        without_curves = table.drop(columns="Equity")
+        csv_button("CSV", lambda: without_curves, "best_runs.csv", key="overview.best.csv")
 
 
 def show_next(versions: Sequence[DatasetVersion], runs: Sequence[StoredRun], sample_run: str | None) -> None:

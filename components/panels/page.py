@@ -9,6 +9,8 @@ from typing import Literal
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from data.versions import DatasetVersion
+
 Colour = Literal["green", "red", "yellow", "violet", "gray", "blue"]
 VERDICT_COLOURS: dict[str | None, Colour] = {"PASS": "green", "WARN": "yellow", "FAIL": "red"}
 
@@ -23,6 +25,11 @@ def page_header(title: str, sentence: str, badges: Sequence[tuple[str, Colour]] 
     for words, colour in badges:
         right.badge(words, color=colour)
     return right
+
+
+def sample_badge(version: DatasetVersion | None) -> list[tuple[str, Colour]]:
+    """The mark that the embedded sample wears wherever it appears."""
+    return [("sample data", "violet")] if version is not None and version.attribution else []
 
 
 @contextmanager

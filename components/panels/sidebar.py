@@ -11,11 +11,10 @@ from core.version import __version__
 def show_sidebar() -> None:
     """The clock all times of the workbench are in, and what this is."""
     with st.sidebar:
-        st.divider()
         _clock()
-        st.caption(f"Sequence {__version__} · all times UTC")
+        st.caption(f"Sequence {__version__}  \nAGPL-3.0-or-later")
 
 
 @st.fragment(run_every="20s")
 def _clock() -> None:
-    st.markdown(f"**{utc_now():%H:%M} UTC** :gray[{utc_now():%a %d %b}]")
+    st.markdown(f"**{utc_now():%H:%M} UTC**  \n:gray[{utc_now():%a %d %b %Y}]")

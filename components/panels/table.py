@@ -32,12 +32,14 @@ def show_table(
     right: Sequence[str] = (),
     help_texts: Mapping[str, str] | None = None,
     selectable: bool = False,
-    height: int | None = None,
+    rows: int = 12,
+    config: Mapping[str, Any] | None = None,
 ) -> int | None:
     """Show `table` by its column names; returns the position of the selected row, if rows can be selected.
 
     `formats` turn values into text (the values stay numbers), `signed` columns are coloured by their sign,
-    `right` are texts that stand like numbers, `widths` in pixels.
+    `right` are texts that stand like numbers, `widths` in pixels, `config` replaces a column's whole setting;
+    beyond `rows` rows the table scrolls.
     """
     styled = table.style.format(dict(formats or {}), na_rep="–")
     styled = styled.map(_state_colour, subset=[name for name in table.columns if table[name].dtype.kind not in "fiubM"])
@@ -51,13 +53,13 @@ def show_table(
             help=(help_texts or {}).get(name),
         )
         for name in table.columns
-    }
+    } | dict(config or {})
     shown = st.dataframe(
         styled,
         hide_index=True,
         row_height=28,
         placeholder="–",
-        height=height or "content",
+        height="content" if len(table) <= rows else 36 + 28 * rows,
         column_config=config,
         key=key,
         on_select="rerun" if selectable else "ignore",
@@ -65,8 +67,8 @@ def show_table(
     )
     if not selectable or isinstance(shown, DeltaGenerator):
         return None
-    rows = shown["selection"]["rows"]
-    return int(rows[0]) if rows else None
+    selected = shown["selection"]["rows"]
+    return int(selected[0]) if selected else None
 
 
 def csv_button(label: str, table: Callable[[], pd.DataFrame], file_name: str, key: str) -> None:

@@ -13,7 +13,7 @@ from components.panels.dataset import (
     show_versions,
 )
 from components.panels.failure import failures_shown
-from components.panels.page import VERDICT_COLOURS, card, columns, do_once, page_header
+from components.panels.page import VERDICT_COLOURS, Colour, card, columns, do_once, page_header, sample_badge
 from data.config import DataConfig
 from data.pipeline_controller import controller
 from workbench import OVERVIEW
@@ -61,7 +61,8 @@ def show() -> None:
             return
         verdict = version.verdict or "not checked"
         colour = VERDICT_COLOURS.get(version.verdict, "gray")
-        page_header("Data Pipeline", SENTENCE, [(f"version {version.short_hash}", "green"), (verdict, colour)])
+        badges: list[tuple[str, Colour]] = [(f"version {version.short_hash}", "green"), (verdict, colour)]
+        page_header("Data Pipeline", SENTENCE, [*sample_badge(version), *badges])
     with failures_shown():
         show_validation(version, controller.validation_of(version))
     show_versions(versions, version)

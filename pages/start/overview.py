@@ -7,6 +7,7 @@ import streamlit as st
 import workbench
 from components.panels.failure import failures_shown
 from components.panels.overview import (
+    show_best,
     show_folder,
     show_last,
     show_metrics,
@@ -49,6 +50,8 @@ def show() -> None:
     left, right = columns([2, 1])
     with left:
         show_last(status["collections"], versions[:LISTED], runs[:LISTED])
+        with failures_shown():
+            show_best(runs)
     with right:
         show_next(versions, runs, st.session_state.get("overview.sample_run"))
         show_folder()

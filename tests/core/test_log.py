@@ -114,8 +114,11 @@ def test_secrets_are_struck_out_of_the_text_of_exceptions(events: Events) -> Non
 
 @pytest.mark.parametrize(
     "key",
-    ["password", "db_password", "Passwd", "passphrase", "secret", "client_secret", "token", "accessToken", "api_key"]
-    + ["apikey", "X-API-Key", "key", "private_key", "SEQUENCE_BRIDGE_KEY", "Authorization", "Cookie", "credentials"],
+    [
+        *("password", "db_password", "Passwd", "passphrase", "secret", "client_secret", "token", "accessToken"),
+        *("api_key", "apikey", "X-API-Key", "key", "private_key", "SEQUENCE_BRIDGE_KEY"),
+        *("Authorization", "Cookie", "credentials"),
+    ],
 )
 def test_a_value_is_struck_out_by_the_name_of_its_key(key: str) -> None:
     assert redact({key: "hunter2"}) == {key: STRUCK_OUT}

@@ -15,15 +15,15 @@ import sqlalchemy as sa
 from notebook import add, metadata, module, notes, store, words
 
 from core.errors import DiskError, StoreUnusableError
-from core.store import JSON, WHOLE, Module, Store, strict_table
+from core.store import JSON, WHOLE, Module, Store, inserted_id, strict_table
 
 Start = Callable[..., subprocess.Popen[str]]
 RunTogether = Callable[..., list[str]]
 
 
 def names_in(folder: Path) -> list[str]:
-    """The files of a folder, without those that SQLite keeps while a database is open."""
-    return sorted(file.name for file in folder.iterdir() if not file.name.endswith(("-wal", "-shm")))
+    """The files of a folder, without the two that SQLite keeps beside an open database."""
+    return sorted({file.name for file in folder.iterdir()} - {f"{store.path.name}-wal", f"{store.path.name}-shm"})
 
 
 def cure_of(error: pytest.ExceptionInfo[StoreUnusableError]) -> str:
@@ -33,15 +33,17 @@ def cure_of(error: pytest.ExceptionInfo[StoreUnusableError]) -> str:
 
 WRITE_ONE_NOTE = """
 import sys
-from notebook import add
+from notebook import add, store
 print("ready", flush=True)
 sys.stdin.readline()
 add("from " + sys.argv[1])
+print(store.path.stat().st_ino)
 """
 
 
 def test_processes_that_open_an_empty_workbench_at_once_all_store_their_row(run_together: RunTogether) -> None:
-    run_together(WRITE_ONE_NOTE, processes=14)
+    met = run_together(WRITE_ONE_NOTE, processes=14)
+    assert len(set(met)) == 1, "a later creator replaced the database of an earlier one"
     assert sorted(words()) == sorted(f"from {number}" for number in range(14))
     assert names_in(store.path.parent) == ["notebook.db"]
 
@@ -231,6 +233,18 @@ def test_reading_imports_no_alembic_whether_or_not_there_is_a_database(start: St
     assert start(script).communicate() == ("['one'] False\n", "")
 
 
+def test_an_entered_row_answers_with_its_id() -> None:
+    assert [store.insert(notes, words="one"), store.insert(notes, words="two")] == [1, 2]
+    assert words() == ["one", "two"]
+
+
+def test_a_row_entered_inside_a_write_goes_with_it() -> None:
+    with pytest.raises(ZeroDivisionError), store.write() as connection:  # noqa: PT012
+        assert inserted_id(connection, notes, {"words": "never"}) == 1
+        raise ZeroDivisionError
+    assert words() == []
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [
@@ -411,11 +425,14 @@ def test_what_a_forked_child_wrote_survives_its_parents_end(start: Start) -> Non
     # would delete the write-ahead log that the child still writes to.
     script = """
 import os, sys
+import core.store
 from notebook import add
 add("parent")
 told, tell = os.pipe()
 if os.fork():
     sys.stdin.readline()
+    for opened in core.store._opened.values():
+        opened.engine.dispose()
 else:
     os.close(tell)
     add("child, parent alive")
