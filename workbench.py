@@ -32,7 +32,7 @@ DATA_PIPELINE = PageEntry(
     "Data Pipeline",
     ":material/database:",
     "Research",
-    "data-pipeline",
+    "data_pipeline",
     "Collected bars, their verdicts and versions. First content: the sample.",
 )
 BACKTESTING = PageEntry(

@@ -50,17 +50,19 @@ def price_figure(
         _mark_trades(figure, trades, bars)
     styled(figure, height)
     figure.update_yaxes(tickformat=f".{min(digits, 4)}f", hoverformat=f".{digits}f")
-    figure.update_xaxes(rangebreaks=_closed_hours(candles, bars), hoverformat="%a %Y-%m-%d %H:%M UTC")
+    figure.update_xaxes(rangebreaks=_closed_hours(bars), hoverformat="%a %Y-%m-%d %H:%M UTC")
     return figure
 
 
-def _closed_hours(candles: pd.DataFrame, bars: pd.DataFrame) -> list[dict[str, list[str]]]:
-    """The stretches without bars, longest first where there are too many for plotly to handle quickly."""
+def _closed_hours(bars: pd.DataFrame) -> list[dict[str, list[str]]]:
+    """The stretches without bars; the longest where there are too many for plotly to handle quickly.
+
+    Of the bars and not of the candles drawn: a candle may join Friday and Sunday.
+    """
     if len(bars) < 3:
         return []
-    step = pd.Timedelta(pd.Series(bars.index).diff().median())
-    begins = pd.DatetimeIndex(candles["last_time"].iloc[:-1]) + step
-    ends = candles.index[1:]
+    times = pd.DatetimeIndex(bars.index)
+    begins, ends = times[:-1] + pd.Timedelta(pd.Series(times).diff().median()), times[1:]
     gaps: np.ndarray = (ends - begins).to_numpy()
     longest = np.argsort(-gaps.astype("int64"), kind="stable")[:_MOST_BREAKS]
     return [
@@ -85,7 +87,7 @@ def _mark_trades(figure: go.Figure, trades: pd.DataFrame, bars: pd.DataFrame) ->
         times, prices = _segments(chosen)
         line = {"width": 1, "dash": "dot", "color": colour}
         figure.add_scatter(x=times, y=prices, name=name, mode="lines", line=line, hoverinfo="skip")
-    away = 0.025 * float(bars["high"].max() - bars["low"].min())
+    away = 0.04 * float(bars["high"].max() - bars["low"].min())
     marks = (
         ("Exit", seen, "exit", "x-thin", TEXT, 0.0),
         ("Long entry", seen[seen["side"] == "long"], "entry", "triangle-up", colours.up, -away),

@@ -11,7 +11,7 @@ import streamlit as st
 
 from components.charts.equity import equity_figure
 from components.charts.price import price_figure
-from components.numbers import DASH, money, number, percent, ratio, stamp
+from components.numbers import DASH, number, percent, ratio, stamp
 from components.panels.chart import drawn_words, range_choice, show_figure, within
 from components.panels.failure import failures_shown
 from components.panels.page import card, metric, metric_row
@@ -181,9 +181,9 @@ def show_metrics(run: StoredRun) -> None:
     figures, row = run.metrics, metric_row()
     metric(
         row,
-        "Net result",
-        money(figures["net_profit"], instrument.quote, sign=True),
-        f"{percent(run.total_return, sign=True)} of {number(run.cash)}",
+        f"Net result, {instrument.quote}",
+        number(figures["net_profit"], 2, sign=True),
+        percent(run.total_return, sign=True),
         _tip("total_return"),
     )
     metric(row, "Sharpe", _ratio(run, "sharpe_ratio"), "daily, per year", _tip("sharpe_ratio"))
@@ -196,8 +196,8 @@ def show_metrics(run: StoredRun) -> None:
     )
     metric(
         row,
-        "Net per trade",
-        money(figures["expectancy"], instrument.quote, sign=True),
+        f"Per trade, {instrument.quote}",
+        number(figures["expectancy"], 2, sign=True),
         f"n = {number(run.trades_count)} trades",
         _tip("expectancy"),
     )

@@ -106,11 +106,11 @@ def show_metrics(version: DatasetVersion, preprocessing: dict[str, Any] | None) 
     added = len(preprocessing["columns_added"]) if preprocessing else 0
     warmup = preprocessing["warmup_rows"] if preprocessing else 0
     days = (pd.Timestamp(version.last_time) - pd.Timestamp(version.first_time)).days
-    metric(row, "Collected", f"{number(version.rows)} bars", f"{', '.join(version.symbols)} {version.timeframe}"[:18])
+    metric(row, "Bars", number(version.rows), f"{', '.join(version.symbols)} {version.timeframe}"[:18])
     metric(
         row,
-        "Preprocessed",
-        f"+{added} columns",
+        "Columns added",
+        f"+{added}",
         f"{number(warmup)} warm-up rows",
         "Columns added to the raw ones. The first rows, in which an average has too few bars, are no missing data.",
     )

@@ -68,7 +68,7 @@ def show_metrics(versions: Sequence[DatasetVersion], runs: Sequence[StoredRun]) 
     symbols = sorted({symbol for version in versions for symbol in version.symbols})
     metric(row, "Symbols", number(len(symbols)), ", ".join(symbols)[:18] or "none yet")
     bars = max((version.rows for version in versions), default=0)
-    metric(row, "Largest dataset", f"{number(bars)} bars", f"newest {versions[0].short_hash}" if versions else "–")
+    metric(row, "Largest, bars", number(bars), f"newest {versions[0].short_hash}" if versions else "–")
     metric(row, "Backtest runs", number(len(runs)), f"newest {age(runs[0].created_at)}" if runs else "none yet")
     known = [run for run in runs if run.sharpe_ratio is not None and run.trades_count >= ENOUGH_TRADES]
     best = max(known, key=lambda run: run.sharpe_ratio or 0.0, default=None)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sqlite3
@@ -42,9 +43,9 @@ print(store.path.stat().st_ino)
 
 
 def test_processes_that_open_an_empty_workbench_at_once_all_store_their_row(run_together: RunTogether) -> None:
-    met = run_together(WRITE_ONE_NOTE, processes=14)
+    met = run_together(WRITE_ONE_NOTE, processes=12)
     assert len(set(met)) == 1, "a later creator replaced the database of an earlier one"
-    assert sorted(words()) == sorted(f"from {number}" for number in range(14))
+    assert sorted(words()) == sorted(f"from {number}" for number in range(12))
     assert names_in(store.path.parent) == ["notebook.db"]
 
 
@@ -78,6 +79,32 @@ def test_a_folder_that_cannot_hold_the_database_is_a_disk_error(home: Path) -> N
     (home / "output_central").write_text("a file stands where the folder should be")
     with pytest.raises(DiskError, match=r"notebook\.db could not be written"):
         add("one")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that nobody may write into, not even root")
+def test_a_home_that_cannot_be_made_is_a_disk_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQUENCE_HOME", "/proc/nowhere")
+    with pytest.raises(DiskError, match=r"notebook\.db could not be written.*Check that you may write there"):
+        add("one")
+
+
+def test_a_full_disk_is_a_disk_error_and_changes_nothing() -> None:
+    add("before")
+    full = pytest.raises(DiskError, match=r"notebook\.db could not be written.*full.*Check free space")
+    with full, store.write() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 10")
+        connection.execute(notes.insert(), {"words": "x" * 100_000})
+    assert words() == ["before"]
+
+
+def test_a_file_system_without_hard_links_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    add("one")
+    assert words() == ["one"]
+    assert names_in(store.path.parent) == ["notebook.db"]
 
 
 BLOCKING_MIGRATION = """

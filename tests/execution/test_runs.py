@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from core.errors import DiskError, InputError, InterventionError, NameTakenError, UnknownNameError
+from core.folders import keep
 from data.pipeline_controller import controller
 from execution.backtest_manager import BacktestResult, manager
 from execution.metrics import METRICS
@@ -275,6 +276,22 @@ def test_a_disk_that_cannot_be_written_is_told_and_leaves_no_run(result: Backtes
     with pytest.raises(DiskError):
         manager.save_result("backtest_002", result=result)
     assert [run.run_id for run in manager.runs()] == ["backtest_001"]
+
+
+def test_what_a_failed_transaction_left_is_never_taken_for_the_next_run_of_that_name(
+    result: BacktestResult, other: BacktestResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keep_and_fail(*arguments: Any) -> None:
+        keep(*arguments)
+        raise RuntimeError("the transaction could not be committed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("execution.runs.keep", keep_and_fail)
+        with pytest.raises(RuntimeError):
+            manager.save_result("backtest_001", result=other)
+    assert manager.runs() == []
+    run = manager.save_result("backtest_001", result=result)
+    pd.testing.assert_series_equal(run.equity(), result.equity, check_freq=False)
 
 
 def test_two_processes_that_save_at_once_get_a_name_each(start: Start) -> None:

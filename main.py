@@ -1,0 +1,116 @@
+"""The command line: `python main.py --mode gui` opens the workbench, `--mode test` runs the tests with coverage."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+START_SECONDS = 60
+# What must be importable before anything else is tried; the rest fails with a name of its own.
+NEEDED = ("streamlit", "pandas", "plotly", "sqlalchemy", "alembic", "pydantic_settings", "structlog", "yaml", "psutil")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a mode; the exit status is 0 when it ended well, 1 when it failed, 2 when it could not begin."""
+    parser = argparse.ArgumentParser(prog="python main.py", description="Sequence, an FX research workbench.")
+    parser.add_argument("--mode", choices=sorted(MODES), required=True, help="what to do")
+    parser.add_argument("--host", help="gui: address to listen on (default: gui.host of config.yaml)")
+    parser.add_argument("--port", type=int, help="gui: port to listen on (default: gui.port of config.yaml)")
+    options, further = parser.parse_known_args(arguments)
+    if further and options.mode != "test":
+        parser.error(f"unrecognized arguments: {' '.join(further)}")
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        return _refuse(f"The package {missing[0]} is not installed. Run: pip install -r requirements.txt")
+    return MODES[options.mode](options, further)
+
+
+def run_gui(options: argparse.Namespace, _further: list[str]) -> int:
+    """Start the workbench, say where it listens, and leave no process behind when it ends."""
+    from core.child import start_child, stop_child
+    from core.errors import SequenceError
+    from core.settings import current_settings
+
+    try:
+        settings = current_settings().gui
+    except SequenceError as error:
+        return _refuse(str(error))
+    host, port = options.host or settings.host, options.port or settings.port
+    taken = _why_taken(host, port)
+    if taken:
+        return _refuse(taken)
+    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    options_of_streamlit = ("--server.address", host, "--server.port", str(port), "--logger.level", "warning")
+    child = start_child("streamlit", "run", str(ROOT / "app.py"), *options_of_streamlit, folder=ROOT)
+    try:
+        if not _listens(child, host, port):
+            return _refuse("The workbench did not start; what it said stands above.", EXIT_FAILED)
+        print(f"Sequence workbench: http://{host}:{port}  (Ctrl-C stops it)", flush=True)  # noqa: T201
+        return child.wait()
+    except KeyboardInterrupt:
+        return EXIT_OK
+    finally:
+        stop_child(child)
+
+
+def run_tests(_options: argparse.Namespace, further: list[str]) -> int:
+    """Run pytest over everything and print the coverage; further arguments go to pytest."""
+    for package, module in (("pytest", "pytest"), ("pytest-cov", "pytest_cov")):
+        if find_spec(module) is None:
+            return _refuse(f"The package {package} is not installed. Run: pip install -r requirements-dev.txt")
+    command = [sys.executable, "-m", "pytest", "--cov", "--cov-report=term:skip-covered", *further]
+    return subprocess.call(command, cwd=ROOT)
+
+
+MODES = {"gui": run_gui, "test": run_tests}
+
+
+def _why_taken(host: str, port: int) -> str:
+    """Why nothing can listen there, in one line; empty when it can."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            if sys.platform != "win32":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just closed is free
+            probe.bind(address)
+    except OSError as error:
+        return (
+            f"Port {port} on {host} cannot be used ({error.strerror or error}). Close the program that has it, "
+            f"or choose another: python main.py --mode gui --port {port + 1}"
+        )
+    return ""
+
+
+def _listens(child: subprocess.Popen[bytes], host: str, port: int) -> bool:
+    """Wait until the workbench answers; False when it ended or stayed silent."""
+    visible = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104  # compared, not bound
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and child.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://{visible}:{port}/_stcore/health", timeout=1):
+                return True
+        except OSError:
+            time.sleep(0.05)
+    return False
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def _refuse(line: str, status: int = EXIT_USAGE) -> int:
+    print(line, file=sys.stderr)  # noqa: T201  # the command line speaks on the terminal
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
