@@ -48,7 +48,9 @@ def run_gui(options: argparse.Namespace, _further: list[str]) -> int:
     taken = _why_taken(host, port)
     if taken:
         return _refuse(taken)
-    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    # Both end the same way, also where a shell that started us in the background told us to ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     options_of_streamlit = ("--server.address", host, "--server.port", str(port), "--logger.level", "warning")
     child = start_child("streamlit", "run", str(ROOT / "app.py"), *options_of_streamlit, folder=ROOT)
     try:
@@ -101,10 +103,6 @@ def _listens(child: subprocess.Popen[bytes], host: str, port: int) -> bool:
         except OSError:
             time.sleep(0.05)
     return False
-
-
-def _interrupt() -> None:
-    raise KeyboardInterrupt
 
 
 def _refuse(line: str, status: int = EXIT_USAGE) -> int:

@@ -86,7 +86,10 @@ class BacktestResult(Mapping[str, Any]):
 
     @property
     def library_metrics(self) -> dict[str, Any]:
-        """backtesting.py's own figures under snake_case names: `Max. Drawdown [%]` is `lib_max_drawdown_pct`; durations in seconds."""
+        """backtesting.py's own figures under snake_case names, durations in seconds.
+
+        `Max. Drawdown [%]` is `lib_max_drawdown_pct`.
+        """
         return {
             f"{library_name(key)}_seconds" if isinstance(value, pd.Timedelta) else library_name(key): value
             for key, value in self.library.items()

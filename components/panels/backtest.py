@@ -13,6 +13,7 @@ from components.charts.equity import equity_figure
 from components.charts.price import price_figure
 from components.numbers import DASH, number, percent, ratio, stamp
 from components.panels.chart import drawn_words, range_choice, show_figure, within
+from components.panels.choice import choose
 from components.panels.failure import failures_shown
 from components.panels.page import card, metric, metric_row
 from components.panels.table import Format, csv_button, show_table
@@ -67,10 +68,7 @@ def ask_request(versions: Sequence[DatasetVersion]) -> Request:
     """Dataset, strategy, its parameters (widgets made from its own declaration) and costs."""
     by_hash = {version.short_hash: version for version in reversed(versions)}
     newest_first = list(dict.fromkeys(version.short_hash for version in versions))
-    chosen = st.selectbox(
-        "Dataset", newest_first, key="dataset", bind="query-params", format_func=lambda short: by_hash[short].label
-    )
-    version = by_hash[chosen or newest_first[0]]
+    version = by_hash[choose("Dataset", newest_first, "dataset", lambda short: by_hash[short].label)]
     symbol = version.symbols[0]
     if len(version.symbols) > 1:
         symbol = st.selectbox("Symbol", version.symbols, key="backtest.symbol")
@@ -118,13 +116,7 @@ def _ask_strategy() -> Strategy:
     found = find_strategies()
     for file, reason in found.broken.items():
         st.warning(verbatim(f"{file} in execution/strategies is broken: {reason}"))
-    name = st.selectbox(
-        "Strategy",
-        list(found.strategies),
-        key="strategy",
-        bind="query-params",
-        format_func=lambda each: found.strategies[each].title,
-    )
+    name = choose("Strategy", list(found.strategies), "strategy", lambda each: found.strategies[each].title)
     strategy = found.strategies[name]
     st.caption(strategy.rule, help=f"Source: {strategy.source}")
     return strategy
@@ -155,15 +147,8 @@ def _ask_parameter(strategy: Strategy, parameter: Parameter) -> Value:
 def ask_run(runs: Sequence[StoredRun]) -> StoredRun:
     """The run to look at, kept in the URL; the newest at first."""
     by_id = {run.run_id: run for run in runs}
-    chosen = st.selectbox(
-        "Run",
-        list(by_id),
-        key="run",
-        bind="query-params",
-        label_visibility="collapsed",
-        format_func=lambda run_id: f"{run_id} · {stamp(by_id[run_id].created_at)}",
-    )
-    return by_id[chosen or runs[0].run_id]
+    words = {run.run_id: f"{run.run_id} · {stamp(run.created_at)}" for run in runs}
+    return by_id[choose("Run", list(by_id), "run", words.__getitem__, show_label=False)]
 
 
 def show_metrics(run: StoredRun) -> None:

@@ -11,6 +11,7 @@ import streamlit as st
 from components.charts.price import price_figure
 from components.numbers import number, percent, size, stamp
 from components.panels.chart import drawn_words, range_choice, show_figure, within
+from components.panels.choice import choose
 from components.panels.failure import failures_shown
 from components.panels.page import card, columns, metric, metric_row
 from components.panels.table import csv_button, show_table
@@ -89,15 +90,8 @@ def ask_version(versions: Sequence[DatasetVersion]) -> DatasetVersion:
     """The version to look at, kept in the URL; the newest at first."""
     by_hash = {version.short_hash: version for version in reversed(versions)}
     newest_first = [version.short_hash for version in versions if by_hash[version.short_hash] is version]
-    chosen = st.selectbox(
-        "Version",
-        newest_first,
-        key="version",
-        bind="query-params",
-        format_func=lambda short: f"{by_hash[short].label} · {stamp(by_hash[short].created_at)}",
-        label_visibility="collapsed",
-    )
-    return by_hash[chosen or newest_first[0]]
+    words = {short: f"{version.label} · {stamp(version.created_at)}" for short, version in by_hash.items()}
+    return by_hash[choose("Version", newest_first, "version", words.__getitem__, show_label=False)]
 
 
 def show_metrics(version: DatasetVersion, preprocessing: dict[str, Any] | None) -> None:

@@ -59,9 +59,9 @@ def metric(place: DeltaGenerator, label: str, value: str, context: str, help_tex
 def do_once(place: DeltaGenerator, label: str, key: str, work: Callable[[], None], icon: str | None = None) -> None:
     """The main action: a filled button that stays disabled while `work` runs, then the page is drawn anew.
 
-    What `work` raises goes to the caller; the button is free again at the next run.
+    What `work` raises is raised here in that next run, in which the button is free again.
     """
-    pending = f"{key}.pending"
+    pending, failed = f"{key}.pending", f"{key}.failed"
 
     def note() -> None:
         st.session_state[pending] = True
@@ -72,6 +72,10 @@ def do_once(place: DeltaGenerator, label: str, key: str, work: Callable[[], None
     if st.session_state.get(pending):
         try:
             work()
+        except Exception as error:
+            st.session_state[failed] = error
         finally:
             st.session_state[pending] = False
         st.rerun()
+    if failure := st.session_state.pop(failed, None):
+        raise failure

@@ -1,0 +1,32 @@
+"""A choice that lives in the URL, so that a link sent to a colleague opens the same view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from components.panels.words import verbatim
+from core.names import unknown_name
+
+
+def choose(
+    label: str, options: Sequence[str], name: str, words: Callable[[str], str], *, show_label: bool = True
+) -> str:
+    """The option chosen under `name` in the address and in the session; the first one at first.
+
+    Streamlit's own binding writes the words of an option into the address instead of the option, so links
+    would change with the words. A name in the address that is none of the options is told, not passed over.
+    """
+    asked = st.query_params.get(name)
+    if name not in st.session_state and asked in options:
+        st.session_state[name] = asked
+    elif name not in st.session_state and asked is not None:
+        error = unknown_name(label.lower(), asked, options)
+        st.warning(verbatim(f"{error.what} {error.cure}"))
+    chosen = st.selectbox(
+        label, options, key=name, format_func=words, label_visibility="visible" if show_label else "collapsed"
+    )
+    if st.query_params.get(name) != chosen:
+        st.query_params[name] = chosen
+    return str(chosen)

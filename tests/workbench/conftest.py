@@ -1,0 +1,35 @@
+"""AppTest of the whole workbench: the pages as the server runs them, without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import workbench
+
+APP = Path(workbench.__file__).with_name("app.py")
+
+
+@pytest.fixture
+def open_page() -> Callable[..., AppTest]:
+    """Open a page of the workbench as a fresh visitor; with `query_params` the page's own file, as a link does."""
+
+    def open_it(file: str, **query_params: str) -> AppTest:
+        if query_params:
+            page = AppTest.from_file(str(APP.parent / file), default_timeout=60)
+            for name, value in query_params.items():
+                page.query_params[name] = value
+            return page.run()
+        app = AppTest.from_file(str(APP), default_timeout=60).run()
+        return app if file == workbench.OVERVIEW.file else app.switch_page(file).run()
+
+    return open_it
+
+
+@pytest.fixture
+def sample_run() -> str:
+    """The id of the run that the sample workflow leaves in the test's workbench."""
+    return workbench.run_sample_workflow(lambda step, words: None).run_id
