@@ -352,9 +352,14 @@ def show_history(runs: Sequence[StoredRun]) -> None:
         csv_button("Runs as CSV", lambda: table, "backtest_runs.csv", key="backtest.runs.csv")
 
 
+def version_of(run: StoredRun) -> DatasetVersion:
+    """The dataset version the run was made on."""
+    return controller.version(run.dataset_version_id)
+
+
 def bars_of_run(run: StoredRun) -> pd.DataFrame:
     """The very bars the run was made on."""
-    return controller.version(run.dataset_version_id).bars(run.symbol)
+    return version_of(run).bars(run.symbol)
 
 
 def _tip(name: str) -> str:

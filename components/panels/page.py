@@ -15,16 +15,19 @@ Colour = Literal["green", "red", "yellow", "violet", "gray", "blue"]
 VERDICT_COLOURS: dict[str | None, Colour] = {"PASS": "green", "WARN": "yellow", "FAIL": "red"}
 
 
-def page_header(title: str, sentence: str, badges: Sequence[tuple[str, Colour]] = ()) -> DeltaGenerator:
-    """Title, what the page is for, the state of things as badges; returns the place of the main action."""
+def page_header(title: str, sentence: str) -> DeltaGenerator:
+    """Title and what the page is for; returns the place of its badges, which may fail to come."""
     row = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
     left = row.container(width="stretch", gap=None)
     left.title(title, anchor=False)
     left.caption(sentence)
-    right = row.container(horizontal=True, width="content", vertical_alignment="center", gap="small")
+    return row.container(horizontal=True, width="content", vertical_alignment="center", gap="small")
+
+
+def show_badges(place: DeltaGenerator, *badges: tuple[str, Colour]) -> None:
+    """The state of things, in the header."""
     for words, colour in badges:
-        right.badge(words, color=colour)
-    return right
+        place.badge(words, color=colour)
 
 
 def sample_badge(version: DatasetVersion | None) -> list[tuple[str, Colour]]:

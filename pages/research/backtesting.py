@@ -13,10 +13,11 @@ from components.panels.backtest import (
     show_metrics,
     show_statistics,
     show_trades,
+    version_of,
 )
 from components.panels.failure import failures_shown
-from components.panels.page import Colour, card, columns, do_once, page_header
-from data.pipeline_controller import controller
+from components.panels.page import card, columns, do_once, page_header, sample_badge, show_badges
+from data.pipeline_controller import DatasetVersion, controller
 from execution.backtest_manager import manager
 from workbench import DATA_PIPELINE, OVERVIEW
 
@@ -32,43 +33,50 @@ def run(request: Request) -> None:
 
 def show_empty() -> None:
     """No dataset yet: what will be here and how to get there."""
-    page_header("Backtesting", SENTENCE, [("no dataset yet", "gray")])
     with card("Nothing to test on yet"):
         st.markdown("A backtest runs on a dataset version. Collect bars first, or let the sample workflow do it all.")
         st.page_link(OVERVIEW.file, label="Run the sample workflow", icon=":material/play_arrow:")
         st.page_link(DATA_PIPELINE.file, label="Collect data", icon=":material/database:")
 
 
+def find_versions() -> list[DatasetVersion]:
+    """The datasets there are; where they cannot be read, earlier runs can still be looked at."""
+    with failures_shown():
+        return controller.versions()
+    return []
+
+
 def show() -> None:
     """Ask on the left; the chosen run's figures, curves, trades and neighbours on the right and below."""
-    versions = controller.versions()
-    if not versions and not manager.runs(1):
+    header = page_header("Backtesting", SENTENCE)
+    versions, runs = find_versions(), manager.runs()
+    if not versions and not runs:
+        show_badges(header, ("no dataset yet", "gray"))
         show_empty()
         return
-    header = st.container()
     left, right = columns([1, 3])
     with left, card("Run a backtest"), failures_shown():
-        request = ask_request(versions)
-        do_once(st.container(), "Run backtest", "backtest.run", lambda: run(request), icon=":material/play_arrow:")
-    runs = manager.runs()
-    with right, failures_shown():
-        chosen = ask_run(runs) if runs else None
-        if chosen:
-            equity = manager.run(chosen.run_id).equity()
-            show_metrics(chosen)
-            show_equity(chosen, equity)
+        if versions:
+            request = ask_request(versions)
+            do_once(st.container(), "Run backtest", "backtest.run", lambda: run(request), icon=":material/play_arrow:")
         else:
-            with card("No run yet"):
-                st.markdown("Choose a strategy and its costs, then press **Run backtest**. The result appears here.")
-    with header:
-        badges: list[tuple[str, Colour]] = (
-            [(chosen.run_id, "green"), (chosen.engine, "gray")] if chosen else [("no run yet", "gray")]
-        )
-        page_header("Backtesting", SENTENCE, badges)
-    if chosen:
+            st.markdown("There is no dataset version to run on.")
+            st.page_link(DATA_PIPELINE.file, label="Collect data", icon=":material/database:")
+    if not runs:
+        show_badges(header, ("no run yet", "gray"))
+        with right, card("No run yet"):
+            st.markdown("Choose a strategy and its costs, then press **Run backtest**. The result appears here.")
+        return
+    with right:
+        chosen = ask_run(runs)
+        show_badges(header, (chosen.run_id, "green"), (chosen.engine, "gray"))
+        show_metrics(chosen)
         with failures_shown():
-            show_trades(chosen, manager.trades(chosen))
-        show_statistics(chosen)
+            show_equity(chosen, chosen.equity())
+            show_badges(header, *sample_badge(version_of(chosen)))
+    with failures_shown():
+        show_trades(chosen, manager.trades(chosen))
+    show_statistics(chosen)
     show_history(runs)
 
 

@@ -13,7 +13,7 @@ from components.panels.dataset import (
     show_versions,
 )
 from components.panels.failure import failures_shown
-from components.panels.page import VERDICT_COLOURS, Colour, card, columns, do_once, page_header, sample_badge
+from components.panels.page import VERDICT_COLOURS, card, columns, do_once, page_header, sample_badge, show_badges
 from data.config import DataConfig
 from data.pipeline_controller import controller
 from workbench import OVERVIEW
@@ -30,7 +30,7 @@ def collect(config: DataConfig) -> None:
 
 def show() -> None:
     """Ask on the left; the chosen version's chart, verdict and neighbours on the right and below."""
-    header = st.container()
+    header = page_header("Data Pipeline", SENTENCE)
     left, right = columns([1, 3])
     with left, card("Collect"):
         config = ask_config()
@@ -55,14 +55,11 @@ def show() -> None:
             show_metrics(version, controller.preprocessing_of(version))
             with failures_shown():
                 show_bars(version)
-    with header:
-        if version is None:
-            page_header("Data Pipeline", SENTENCE, [("no dataset yet", "gray")])
-            return
-        verdict = version.verdict or "not checked"
-        colour = VERDICT_COLOURS.get(version.verdict, "gray")
-        badges: list[tuple[str, Colour]] = [(f"version {version.short_hash}", "green"), (verdict, colour)]
-        page_header("Data Pipeline", SENTENCE, [*sample_badge(version), *badges])
+    if version is None:
+        show_badges(header, ("no dataset yet", "gray"))
+        return
+    verdict = (version.verdict or "not checked", VERDICT_COLOURS.get(version.verdict, "gray"))
+    show_badges(header, *sample_badge(version), (f"version {version.short_hash}", "green"), verdict)
     with failures_shown():
         show_validation(version, controller.validation_of(version))
     show_versions(versions, version)

@@ -15,7 +15,7 @@ from components.panels.overview import (
     show_sample_offer,
     show_what_comes,
 )
-from components.panels.page import columns, page_header
+from components.panels.page import columns, page_header, show_badges
 from data.pipeline_controller import controller
 from execution.backtest_manager import manager
 
@@ -33,11 +33,12 @@ def run_sample() -> None:
 
 def show() -> None:
     """Fetch what there is; an empty workbench offers the sample, a filled one says what happened."""
+    header = page_header("Overview", SENTENCE)
     status = controller.get_pipeline_status()
     versions = controller.versions()
     runs = manager.runs()
     if not versions and not runs:
-        page_header("Overview", SENTENCE, [("empty workbench", "gray")])
+        show_badges(header, ("empty workbench", "gray"))
         left, right = columns([11, 9])
         with left:
             show_sample_offer(run_sample)
@@ -45,7 +46,6 @@ def show() -> None:
             show_what_comes()
             show_folder()
         return
-    page_header("Overview", SENTENCE)
     show_metrics(versions, runs)
     left, right = columns([2, 1])
     with left:

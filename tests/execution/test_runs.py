@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 import sqlite3
 import subprocess
@@ -141,6 +142,26 @@ def test_equal_content_under_the_same_name_returns_what_is_stored(
     assert manager.save_result("backtest_001", result=again) == stored
     assert manager.save_result(result=again) == stored
     assert len(manager.runs()) == 1
+
+
+@pytest.mark.parametrize("part", ["equity", "trades"])
+def test_runs_with_equal_figures_are_not_equal_when_they_went_another_way(part: str, result: BacktestResult) -> None:
+    manager.save_result("backtest_001", result=result)
+    changed = getattr(result, part).copy()
+    if part == "equity":
+        changed.iloc[10] += 0.01
+    else:
+        changed.loc[0, "tag"] = "breakout"
+    with pytest.raises(NameTakenError):
+        manager.save_result("backtest_001", result=dataclasses.replace(result, **{part: changed}))
+
+
+def test_equal_datasets_entered_twice_make_no_second_run(bars: pd.DataFrame, wishing: Wishing) -> None:
+    strategy = wishing([0, *[1] * 19])
+    frame = bars.assign(symbol="EURUSD")
+    first, second = (manager.run_backtest(controller.publish(frame), strategy) for _ in range(2))
+    assert first.dataset != second.dataset
+    assert manager.save_result(result=second) == manager.save_result(result=first)
 
 
 def test_equal_content_may_be_stored_under_another_name(result: BacktestResult) -> None:

@@ -192,3 +192,17 @@ def test_a_version_in_the_address_that_is_gone_does_not_break_the_page(open_page
     app = open_page(workbench.DATA_PIPELINE.file, version="deadbeef")
     assert not app.exception
     assert [title.value for title in app.title] == ["Data Pipeline"]
+
+
+def test_earlier_runs_stay_readable_while_the_datasets_are_not(
+    open_page: OpenPage, sample_run: str, home: Path
+) -> None:
+    file = home / "output_central" / "data_pipeline.db"
+    for beside in (file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
+        beside.unlink(missing_ok=True)
+    file.unlink()
+    file.write_bytes(b"")
+    app = open_page(workbench.BACKTESTING.file)
+    assert not app.exception
+    assert any("data_pipeline.db" in error.value.replace("\\", "") for error in app.error)
+    assert {metric.label: metric.value for metric in app.metric}["Sharpe"] == "0.60"

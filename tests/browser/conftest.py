@@ -1,0 +1,105 @@
+"""A real server and a real Chromium: what a user sees, and nothing less."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+import workbench
+from core.child import stop_child
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+APP = Path(workbench.__file__).with_name("app.py")
+# The machine may be closed to the internet: without these the browser keeps knocking at its maker's doors.
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if CHROMIUM is None and not os.environ.get("REQUIRE_BROWSER"):
+        skip = pytest.mark.skip(reason="no Chromium on this machine (Debian: apt-get install chromium)")
+        for item in items:
+            if item.get_closest_marker("browser"):
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    assert CHROMIUM, "REQUIRE_BROWSER is set and there is no Chromium"
+    return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": QUIET}
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
+    return {**browser_context_args, "viewport": {"width": 1440, "height": 900}}
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[str]:
+    """A fresh workbench server over the test's own workbench; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "core.child", "streamlit", "run", str(APP), "--server.port", str(port)]
+    started = subprocess.Popen(
+        command, stdin=subprocess.PIPE, cwd=APP.parent, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+    )
+    address = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
+            break
+        except OSError:
+            assert started.poll() is None, "the server ended"
+            assert time.monotonic() < deadline, "the server does not answer"
+            time.sleep(0.1)
+    yield address
+    stop_child(started)
+
+
+class Workbench:
+    """What a user does in the browser, and waits for."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page = page
+        self.address = address
+        page.set_default_timeout(30_000)
+        expect.set_options(timeout=30_000)
+
+    def open(self, path: str, title: str) -> None:
+        self.page.goto(self.address + path)
+        self.settled(title)
+
+    def settled(self, title: str) -> None:
+        """The page of that title is there and its script has ended without an exception."""
+        expect(self.page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+        self.page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+        expect(self.page.get_by_test_id("stException")).to_have_count(0)
+        expect(self.page.get_by_role("dialog")).to_have_count(0)
+
+    def press(self, key: str) -> None:
+        self.page.locator(f".st-key-{key} button").click()
+
+
+@pytest.fixture
+def bench(page: Page, server: str) -> Workbench:
+    return Workbench(page, server)
