@@ -54,10 +54,10 @@ def age(text: str) -> str:
     """How long ago a UTC time was: `12 s ago`, `4 min ago`, `3 h ago`, else the date."""
     seconds = max(0.0, (utc_now() - parse_utc(text)).total_seconds())
     if seconds < 60:
-        return f"{seconds:.0f} s ago"
+        return f"{int(seconds)} s ago"
     if seconds < 3600:
-        return f"{seconds / 60:.0f} min ago"
-    return f"{seconds / 3600:.0f} h ago" if seconds < 86_400 else stamp(text)[:10]
+        return f"{int(seconds / 60)} min ago"
+    return f"{int(seconds / 3600)} h ago" if seconds < 86_400 else stamp(text)[:10]
 
 
 def size(size_bytes: float) -> str:

@@ -37,6 +37,12 @@ def _timeframe(value: object) -> object:
     return parse_timeframe(value) if isinstance(value, str) else value
 
 
+def _known_resolution(text: str | None) -> str | None:
+    if text is not None:
+        parse_timeframe(text)
+    return text
+
+
 def _checked_preprocessing(settings: dict[str, Any]) -> dict[str, Any]:
     PreprocessingConfig(**settings)
     return settings
@@ -74,7 +80,7 @@ class DataConfig(Checked):
     start_date: Day
     end_date: Day
     countries: Annotated[list[str], BeforeValidator(_one_or_many)] = Field(default_factory=list)
-    resolution: str | None = None
+    resolution: Annotated[str | None, AfterValidator(_known_resolution)] = None
     timeframe: Annotated[Timeframe | None, BeforeValidator(_timeframe)] = None
     preprocessing: Annotated[dict[str, Any], AfterValidator(_checked_preprocessing), Field(default_factory=dict)]
 

@@ -15,6 +15,7 @@ import pandas as pd
 from core.errors import DataRequestError
 from data.config import PreprocessingConfig
 from market.bars import PRICES, RAW_COLUMNS, bars_of, symbols_in
+from market.smoothing import wilder_mean
 
 # Raise when a formula below changes: derived columns are identified by settings and this number.
 CODE_VERSION = 1
@@ -85,7 +86,7 @@ def engineered_features(bars: pd.DataFrame) -> pd.DataFrame:
             "return_1": returns,
             **{f"sma_{length}": close.rolling(length).mean() for length in (10, 20, 50)},
             "volatility_20": returns.rolling(20).std(),
-            "atr_14": true_range.ewm(alpha=1 / 14, adjust=False, min_periods=14).mean(),
+            "atr_14": wilder_mean(true_range, 14),
         }
     )
 

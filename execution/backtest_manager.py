@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from core.clock import utc_text
+from core.clock import utc_now, utc_text
 from core.csv_export import csv_bytes
 from core.errors import BarsError, InputError, StrategyError
 from core.folders import write_file
@@ -32,6 +32,7 @@ from execution.result import BacktestResult, RunSettings
 from execution.runs import StoredRun, find_run, list_runs, store_run, trades_of
 from execution.strategy import Strategy
 from market.bars import bars_of, check_bars, symbols_in
+from market.calendar import closed_bars
 from market.symbols import canonical_symbol, symbol_of
 from market.timeframes import Timeframe, infer_timeframe, parse_timeframe
 
@@ -74,10 +75,12 @@ class BacktestManager:
         bars, symbol = _one_symbol(data.frame() if isinstance(data, DatasetVersion) else data, symbol)
         _check_costs(cash, commission, spread_pips, margin)
         strategy = strategy_class if strategy_class is not None else strategy_named(strategy_name)
+        bar_length = _timeframe(timeframe, dataset, bars)
+        bars, notes = _closed(bars, bar_length, symbol, dataset)
         settings = RunSettings(
             strategy_name=strategy_name or _name_of(strategy),
             symbol=symbol,
-            timeframe=_timeframe(timeframe, dataset, bars),
+            timeframe=bar_length,
             cash=cash,
             commission=commission,
             spread_pips=spread_pips,
@@ -85,7 +88,7 @@ class BacktestManager:
             parameters=strategy.values(parameters) if isinstance(strategy, Strategy) else dict(parameters or {}),
             strategy_version=strategy.version if isinstance(strategy, Strategy) else None,
         )
-        return _run(bars, strategy, settings, dataset)
+        return _run(bars, strategy, settings, dataset, notes)
 
     def save_result(  # noqa: PLR0917  # likewise
         self,
@@ -182,6 +185,7 @@ def _run(
     strategy: type[LibraryStrategy] | Strategy,
     settings: RunSettings,
     dataset: DatasetVersion | None,
+    notes: tuple[str, ...],
 ) -> BacktestResult:
     # The engine imports backtesting and, with it, bokeh: a second that no page should pay before it runs one.
     from execution.library_engine import engine_name, run_library_class, run_own
@@ -191,7 +195,11 @@ def _run(
     else:
         run = run_library_class(bars, strategy, settings)
     metrics = compute_metrics(run.equity, run.trades, settings.cash, symbol_of(settings.symbol).asset_class)
-    notes = (*run.notes, f"Money is in {symbol_of(settings.symbol).quote}, the quote currency of {settings.symbol}.")
+    notes = (
+        *notes,
+        *run.notes,
+        f"Money is in {symbol_of(settings.symbol).quote}, the quote currency of {settings.symbol}.",
+    )
     return BacktestResult(settings, bars, run.equity, run.trades, metrics, run.figures, engine_name(), notes, dataset)
 
 
@@ -202,9 +210,22 @@ def _one_symbol(frame: pd.DataFrame, symbol: str) -> tuple[pd.DataFrame, str]:
         raise InputError("No symbol was named.", f"Pass symbol=…{f', one of {held}' if held else ''}.")
     name = canonical_symbol(symbol or held[0])
     bars = check_bars(bars_of(frame, name) if held else frame)
-    if len(bars) < 2:
-        raise BarsError(f"A backtest needs at least two bars; {name} has {len(bars)}.", "Widen the range.")
     return bars, name
+
+
+def _closed(
+    bars: pd.DataFrame, timeframe: Timeframe, symbol: str, dataset: DatasetVersion | None
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The bars that are complete by now, and what the reader should know of them."""
+    closed = closed_bars(bars, timeframe, utc_now(), symbol_of(symbol).asset_class)
+    if len(closed) < 2:
+        raise BarsError(f"A backtest needs at least two closed bars; {symbol} has {len(closed)}.", "Widen the range.")
+    notes = []
+    if len(closed) < len(bars):
+        notes.append(f"{len(bars) - len(closed)} bars that are not closed yet were left out.")
+    if dataset is not None and dataset.looks_ahead:
+        notes.append("Added columns of this dataset look ahead (filled backward); a strategy that reads them cheats.")
+    return closed, tuple(notes)
 
 
 def _check_costs(cash: float, commission: Any, spread_pips: float, margin: float) -> None:

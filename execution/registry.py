@@ -33,7 +33,7 @@ def find_strategies() -> Registry:
                 raise TypeError(f"STRATEGY is a {type(strategy).__name__}, not a Strategy")
             if strategy.name in found.strategies:
                 raise ValueError(f"the name {strategy.name} is taken by another file")
-        except Exception as error:  # whatever a user's file does wrong, the others must work
+        except (Exception, SystemExit) as error:  # whatever a user's file does wrong, the others must work
             found.broken[f"{module.name}.py"] = f"{type(error).__name__}: {error}"
             sys.modules.pop(path, None)  # so that a mended file is read again
         else:

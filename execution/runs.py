@@ -98,15 +98,17 @@ def store_run(
         with store.write() as connection:
             found = connection.execute(sa.select(tables.runs.c.run_id, tables.runs.c.content_digest))
             taken = {str(name): str(content) for name, content in found}
+            # Names that differ in case only would share a folder on Windows and macOS.
+            folded = {name.casefold() for name in taken}
             same = [name for name, content in taken.items() if content == row["content_digest"]]
             if run_id in same or (run_id is None and same):
                 name = run_id or same[0]
-            elif run_id in taken:
+            elif run_id is not None and run_id.casefold() in folded:
                 raise NameTakenError(
-                    f"run_id={run_id!r} already stands for another run.", f"{_free_name(run_id, taken)!r} is free."
+                    f"run_id={run_id!r} already stands for another run.", f"{_free_name(run_id, folded)!r} is free."
                 )
             else:
-                name = run_id or _free_name(_usual_name(row), taken)
+                name = run_id or _free_name(_usual_name(row), folded)
                 key = inserted_id(connection, tables.runs, {"run_id": checked_name(name, "run_id"), **row})
                 if len(result.trades):
                     connection.execute(tables.trades.insert(), _trade_rows(result.trades, key))
@@ -207,12 +209,12 @@ def _usual_name(row: dict[str, Any]) -> str:
     return f"{words.lstrip('_.-')[:50]}_1"
 
 
-def _free_name(wanted: str, taken: dict[str, str]) -> str:
+def _free_name(wanted: str, folded: set[str]) -> str:
     """`wanted`, or the next number after it that no run carries."""
     match = re.fullmatch(r"(.*?)(\d*)", wanted)
     stem, digits = (match[1], match[2]) if match else (wanted, "")
     number = int(digits or 1)
-    while wanted in taken:
+    while wanted.casefold() in folded:
         number += 1
         wanted = f"{stem}{str(number).zfill(len(digits))}" if digits else f"{stem[:56]}_{number}"
     return wanted

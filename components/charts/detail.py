@@ -12,13 +12,12 @@ import pandas as pd
 def thin_bars(bars: pd.DataFrame, points: int) -> pd.DataFrame:
     """At most `points` candles: neighbours joined (first open, highest high, lowest low, last close).
 
-    A joined candle carries the open time of its first bar, and `last_time`, that of its last.
+    A joined candle carries the open time of its first bar.
     """
     step = max(1, math.ceil(len(bars) / points))
     groups = np.arange(len(bars)) // step
-    starts = bars.index[::step]
     joined = bars.groupby(groups).agg({"open": "first", "high": "max", "low": "min", "close": "last"})
-    return joined.set_axis(starts).assign(last_time=pd.Series(bars.index, bars.index).groupby(groups).last().to_numpy())
+    return joined.set_axis(bars.index[::step])
 
 
 def thin_line(series: pd.Series, points: int) -> pd.Series:

@@ -47,7 +47,7 @@ def price_figure(
         drawn = thin_line(line.loc[bars.index[0] : bars.index[-1]], points)
         figure.add_scatter(x=drawn.index, y=drawn, name=name, mode="lines", line={"width": 1.2, "color": colour})
     if trades is not None:
-        _mark_trades(figure, trades, bars)
+        _mark_trades(figure, trades, bars, digits)
     styled(figure, height)
     figure.update_yaxes(tickformat=f".{min(digits, 4)}f", hoverformat=f".{digits}f")
     figure.update_xaxes(rangebreaks=_closed_hours(bars), hoverformat="%a %Y-%m-%d %H:%M UTC")
@@ -72,7 +72,7 @@ def _closed_hours(bars: pd.DataFrame) -> list[dict[str, list[str]]]:
     ]
 
 
-def _mark_trades(figure: go.Figure, trades: pd.DataFrame, bars: pd.DataFrame) -> None:
+def _mark_trades(figure: go.Figure, trades: pd.DataFrame, bars: pd.DataFrame, digits: int) -> None:
     """A dotted line from entry to exit, coloured by the result, a cross at the exit, and an arrow at the entry.
 
     Arrows stand off the price, below for long and above for short: a reversal enters where it leaves.
@@ -99,7 +99,7 @@ def _mark_trades(figure: go.Figure, trades: pd.DataFrame, bars: pd.DataFrame) ->
             x=inside[f"{end}_time"],
             y=inside[f"{end}_price"] + offset,
             customdata=inside[f"{end}_price"],
-            hovertemplate="%{customdata:.5f}",
+            hovertemplate=f"%{{customdata:.{digits}f}}",
             name=name,
             mode="markers",
             marker={"symbol": shape, "size": 9, "color": colour, "line": {"width": 2, "color": colour}},

@@ -19,7 +19,9 @@ def failures_shown() -> Iterator[None]:
     try:
         yield
     except SequenceError as error:
-        get_logger(__name__).warning("shown to the reader", error=type(error).__name__, what=error.what)
+        get_logger(__name__).warning(
+            "shown to the reader", error=type(error).__name__, what=error.what, exc_info=error.__cause__
+        )
         show_failure(error)
     except Exception as error:
         get_logger(__name__).exception("an error nobody foresaw")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from execution.strategy import Parameter, Signals, Strategy, Values
+from market.smoothing import wilder_mean
 
 
 def rsi(close: pd.Series, length: int) -> pd.Series:
@@ -14,10 +15,7 @@ def rsi(close: pd.Series, length: int) -> pd.Series:
     Source: J. W. Wilder, New Concepts in Technical Trading Systems, 1978.
     """
     change = close.diff()
-    gain, loss = (
-        moves.clip(lower=0).ewm(alpha=1 / length, adjust=False, min_periods=length).mean()
-        for moves in (change, -change)
-    )
+    gain, loss = (wilder_mean(moves.clip(lower=0), length) for moves in (change, -change))
     # A stretch without any loss divides by zero: its index is 100; without any change at all it is 50.
     index = 100 - 100 / (1 + gain / loss.where(loss > 0))
     return index.where(loss > 0, np.where(gain > 0, 100.0, 50.0)).where(loss.notna())

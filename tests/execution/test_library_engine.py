@@ -377,7 +377,7 @@ def test_costs_that_cannot_be_meant_are_refused(case: str, made: MadeBars) -> No
 def test_bars_that_break_the_contract_are_refused(made: MadeBars) -> None:
     with pytest.raises(BarsError, match=r"Row 5 .* low=nan is no price"):
         ran(market(made, bar_5=(100.0, 101.0, nan, 100.0)), Idle)
-    with pytest.raises(BarsError, match="needs at least two bars; EURUSD has 1"):
+    with pytest.raises(BarsError, match="needs at least two closed bars; EURUSD has 1"):
         ran(market(made, rows=1), Idle)
     with pytest.raises(BarsError, match="Bars were expected, not list"):
         ran([QUIET], Idle)  # type: ignore[arg-type]

@@ -370,3 +370,9 @@ def test_a_name_whose_process_was_killed_can_be_used_again(start: Start, result:
     assert folders() == {"first", "second"}
     run = manager.save_result("second", result=result)
     pd.testing.assert_series_equal(run.equity(), result.equity, check_freq=False)
+
+
+def test_a_name_that_differs_in_case_only_is_taken(result: BacktestResult, other: BacktestResult) -> None:
+    manager.save_result("Night_1", result=result)
+    with pytest.raises(NameTakenError, match="'night_2' is free"):
+        manager.save_result("night_1", result=other)

@@ -1,0 +1,30 @@
+"""Wilder's average against numbers computed by hand."""
+
+from __future__ import annotations
+
+from math import nan
+
+import pandas as pd
+import pytest
+
+from market.smoothing import wilder_mean
+
+
+def test_it_starts_from_the_plain_mean_and_then_moves_by_a_share() -> None:
+    found = wilder_mean(pd.Series([3.0, 6.0, 9.0, 12.0, 0.0]), 3)
+    assert found.tolist() == pytest.approx([nan, nan, 6.0, 8.0, 8.0 * 2 / 3], nan_ok=True)
+
+
+def test_values_missing_at_the_beginning_are_waited_for() -> None:
+    found = wilder_mean(pd.Series([nan, 2.0, 4.0, 6.0]), 2)
+    assert found.tolist() == pytest.approx([nan, nan, 3.0, 4.5], nan_ok=True)
+
+
+def test_too_few_values_give_none() -> None:
+    assert wilder_mean(pd.Series([1.0, 2.0]), 3).isna().all()
+
+
+@pytest.mark.parametrize("end", range(1, 9))
+def test_later_values_change_nothing_before(end: int) -> None:
+    values = pd.Series([5.0, 1.0, 4.0, 2.0, 8.0, 3.0, 9.0, 7.0])
+    pd.testing.assert_series_equal(wilder_mean(values.iloc[:end], 3), wilder_mean(values, 3).iloc[:end])
