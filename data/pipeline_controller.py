@@ -164,7 +164,7 @@ class PipelineController:
     ) -> DatasetVersion:
         """All four steps in one go; `tell(step, words)` hears of each as it is done."""
         frame, collection_id = self.collect_data(config)
-        tell("Collect", f"{len(frame)} bars of {', '.join(config.symbols)} from {', '.join(config.data_sources)}")
+        tell("Collect", f"{len(frame):,} bars of {', '.join(config.symbols)} from {', '.join(config.data_sources)}")
         processed, preprocessing_id = self.preprocess(frame, collection_id, config.preprocessing)
         tell("Preprocess", f"{len(processed.columns) - len(frame.columns)} columns added")
         result, validation_id = self.validate(processed, collection_id)

@@ -141,7 +141,7 @@ def _ask_symbol(version: DatasetVersion) -> str | None:
 
 def show_validation(version: DatasetVersion, validation: dict[str, Any] | None) -> None:
     """Every rule with what was found, its limit and, for the chosen one, the rows that broke it."""
-    left, right = columns([3, 2])
+    left, right = columns([5, 3])
     if validation is None:
         with left, card("Validation"):
             st.markdown("This version was published unchecked, so there is no verdict.")
@@ -166,7 +166,7 @@ def show_validation(version: DatasetVersion, validation: dict[str, Any] | None) 
             key="data.rules",
             right=["Found", "Limit"],
             formats={"Cells": number},
-            widths={"Rule": 190, "Verdict": 75, "Found": 150, "Limit": 170, "Cells": 65},
+            widths={"Rule": 178, "Verdict": 72, "Found": 142, "Limit": 142, "Cells": 58, "First, UTC": 128},
             selectable=True,
         )
         csv_button("CSV", lambda: table, f"validation_{version.short_hash}.csv", key="data.rules.csv")
@@ -196,7 +196,7 @@ def _show_rows(version: DatasetVersion, rule: dict[str, Any] | None) -> None:
             shown,
             key="data.rows",
             formats={"Value": lambda value: number(value, 5, sign=rule["rule"].startswith("outliers"))},
-            widths={"Time, UTC": 150, "Symbol": 80},
+            widths={"Time, UTC": 140, "Symbol": 72, "Column": 82},
             rows=8,
         )
         csv_button("CSV of these rows", lambda: shown, f"{rule['rule']}_{version.short_hash}.csv", key="data.rows.csv")
@@ -208,11 +208,13 @@ def _figure(rule: dict[str, Any], which: str) -> str:
     if rule["rule"] in {"missing_values", "outliers_3_sigma"}:
         return percent(value) if which == "value" else f"≤ {percent(value)}"
     if isinstance(value, list):
-        digits = (
-            5 if rule["rule"] == "price_bounds" and which == "value" else 3 if rule["rule"] == "price_bounds" else 0
-        )
-        return " … ".join(number(part, digits) for part in value)
+        return " … ".join(_bound(part) for part in value)
     return number(value) if which == "value" else f"≥ {number(value)}"
+
+
+def _bound(value: float | None) -> str:
+    """A bound with as many digits as it needs, at most five."""
+    return number(value) if value is None or float(value).is_integer() else number(value, 5).rstrip("0")
 
 
 def show_versions(versions: Sequence[DatasetVersion], chosen: DatasetVersion) -> None:
