@@ -54,6 +54,7 @@ class DataSettings(_Section):
     volume_high: float = Field(1_000_000_000.0, gt=0)
     outlier_sigmas: float = Field(3.0, gt=0)
     outlier_warn_pct: float = Field(2.0, ge=0, le=100)
+    csv_max_mib: float = Field(512.0, gt=0)
 
 
 class BacktestSettings(_Section):
@@ -115,6 +116,12 @@ def home() -> Path:
 def output_folder() -> Path:
     """The folder that holds everything generated; it may not exist yet."""
     return home() / "output_central"
+
+
+def input_file(path: str | Path) -> Path:
+    """Where a user's file is read: a relative path under SEQUENCE_HOME first, then in the current folder."""
+    under_home = home() / Path(path).expanduser()
+    return under_home if under_home.exists() else Path(path).expanduser().resolve()
 
 
 def config_file() -> Path | None:

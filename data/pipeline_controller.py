@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -27,7 +28,7 @@ from core.plain import plain
 from core.settings import current_settings, output_folder
 from core.store import Store
 from data import tables
-from data.config import DataConfig, PreprocessingConfig, preprocessing_config
+from data.config import DataConfig, PreprocessingConfig, file_request, preprocessing_config
 from data.preprocessing import CODE_VERSION, preprocess_frame
 from data.sources.base import source_named
 from data.validation import validate_frame, worst
@@ -53,14 +54,13 @@ class PipelineController:
         began = time.perf_counter()
         parts: list[pd.DataFrame] = []
         attributions: list[str] = []
-        for name in config.data_sources:
-            source = source_named(name)
+        for name, symbol in product(config.data_sources, config.symbols):
+            source = source_named(name, file_request(config, symbol))
             offer = source.offer()
             timeframe = config.wanted_timeframe or offer.timeframes[0]
             attributions.append(offer.attribution)
-            for symbol in config.symbols:
-                bars = source.fetch(symbol, timeframe, config.start, config.end)
-                parts.append(bars.assign(symbol=symbol, source=source.name))
+            bars = source.fetch(symbol, timeframe, config.start, config.end)
+            parts.append(bars.assign(symbol=symbol, source=source.name))
         frame = pd.concat(parts)
         collection_id = self._enter(
             tables.collections,
@@ -68,13 +68,13 @@ class PipelineController:
             sources=config.data_sources,
             symbols=config.symbols,
             timeframe=str(timeframe),
-            start_date=utc_text(config.start),
-            end_date=utc_text(config.end),
+            start_date=utc_text(frame.index.min() if config.start_date is None else config.start),
+            end_date=utc_text(frame.index.max() if config.end_date is None else config.end),
             config=plain(config.model_dump(mode="python")),
             rows=len(frame),
             first_time=utc_text(frame.index.min()),
             last_time=utc_text(frame.index.max()),
-            attribution="; ".join(dict.fromkeys(attributions)),
+            attribution="; ".join(dict.fromkeys(filter(None, attributions))),
             duration_seconds=time.perf_counter() - began,
         )
         return frame, collection_id

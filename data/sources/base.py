@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import pandas as pd
 
@@ -24,10 +26,22 @@ class Offer:
     attribution: str
 
 
+@dataclass(frozen=True)
+class FileRequest:
+    """Files to read for one symbol, and what the user said of their shape (fields of `shape.FileShape`)."""
+
+    files: tuple[Path, ...] = ()
+    corrections: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
 class BarSource(Protocol):
     """A source of bars."""
 
     name: str
+
+    @classmethod
+    def for_request(cls, request: FileRequest) -> Self:
+        """The source, ready to be asked. Raises DataRequestError when it reads files and gets none, or the reverse."""
 
     def offer(self) -> Offer:
         """What can be asked of this source."""
@@ -40,7 +54,11 @@ class BarSource(Protocol):
 
 
 # Name → where its class stands; imported when it is first asked for.
-_SOURCES = {"Sample": "data.sources.sample:SampleSource"}
+_SOURCES = {
+    "Sample": "data.sources.sample:SampleSource",
+    "CSV": "data.sources.files:FileSource",
+    "Parquet": "data.sources.files:FileSource",
+}
 
 
 def source_names() -> list[str]:
@@ -48,7 +66,7 @@ def source_names() -> list[str]:
     return list(_SOURCES)
 
 
-def source_named(name: str) -> BarSource:
+def source_named(name: str, request: FileRequest | None = None) -> BarSource:
     """The source of that name, in any case of letters; raises DataRequestError naming those there are."""
     known = {each.lower(): each for each in _SOURCES}
     if str(name).lower() not in known:
@@ -58,5 +76,5 @@ def source_named(name: str) -> BarSource:
             f"There is no data source {name!r} in this version.", f"{hint}Known: {', '.join(_SOURCES)}."
         )
     module, cls = _SOURCES[known[str(name).lower()]].split(":")
-    source: BarSource = getattr(import_module(module), cls)()
+    source: BarSource = getattr(import_module(module), cls).for_request(request or FileRequest())
     return source

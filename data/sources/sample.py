@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from core.errors import DataRequestError
-from data.sources.base import Offer
+from data.sources.base import FileRequest, Offer
 from market.bars import check_bars
 from market.resample import resample_bars
 from market.timeframes import Timeframe
@@ -27,6 +27,13 @@ class SampleSource:
     """Bars of EURUSD, H1 and longer, without any network."""
 
     name = "Sample"
+
+    @classmethod
+    def for_request(cls, request: FileRequest) -> SampleSource:
+        """The sample; it reads no files of the user's."""
+        if request.files:
+            raise DataRequestError("The source Sample reads no files.", "For files name data_sources=['CSV'].")
+        return cls()
 
     def offer(self) -> Offer:
         """EURUSD from H1 up, for the range the file covers."""

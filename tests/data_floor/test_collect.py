@@ -148,14 +148,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "The sample has no M5 bars. The sample holds EURUSD from 2017-04-19 09:00 to 2018-02-07 15:00 UTC, "
         "in H1, H4, D1, W1, MN1.",
     ),
-    "a source": ({"data_sources": ["GDELT"]}, "There is no data source 'GDELT' in this version. Known: Sample."),
+    "a source": ({"data_sources": ["GDELT"]}, "There is no data source 'GDELT' in this version. Known: Sample, CSV, Parquet."),
     "a misspelt source": (
         {"data_sources": ["Smaple"]},
-        "There is no data source 'Smaple' in this version. Did you mean 'Sample'? Known: Sample.",
+        "There is no data source 'Smaple' in this version. Did you mean 'Sample'? Known: Sample, CSV, Parquet.",
     ),
     "one source of two": (
         {"data_sources": ["Sample", "YFinance"]},
-        "There is no data source 'YFinance' in this version. Known: Sample.",
+        "There is no data source 'YFinance' in this version. Known: Sample, CSV, Parquet.",
     ),
 }
 
@@ -225,7 +225,7 @@ def test_a_missing_field_is_named() -> None:
 
 
 def test_the_sources_of_this_version_are_listed() -> None:
-    assert source_names() == ["Sample"]
+    assert source_names() == ["Sample", "CSV", "Parquet"]
 
 
 def test_importing_the_door_touches_no_disk_and_no_heavy_package(
