@@ -16,8 +16,6 @@ from components.panels.failure import failures_shown
 from components.panels.page import card, columns, metric, metric_row
 from components.panels.table import csv_button, show_table
 from core.settings import current_settings
-from data.config import DataConfig
-from data.sources.base import source_named, source_names
 from data.versions import DatasetVersion
 from market.symbols import symbol_of
 from workbench import BACKTESTING
@@ -29,61 +27,6 @@ _RULES = {
     "volume_bounds": "Volume bounds",
     "outliers_3_sigma": "Returns beyond 3 sigma",
 }
-_FILLS = {"leave them": "none", "forward": "forward", "backward (looks ahead)": "backward"}
-
-
-def ask_config() -> DataConfig | None:
-    """Source, symbol, range and preprocessing; None while the range is half chosen."""
-    source = source_named(st.selectbox("Source", source_names(), key="data.source"))
-    offer = source.offer()
-    left, right = st.columns(2, gap="xsmall")
-    symbol = left.selectbox("Symbol", offer.symbols, key="data.symbol")
-    timeframe = right.selectbox("Timeframe", offer.timeframes, key="data.timeframe", format_func=str)
-    first, last = offer.first.date(), offer.last.date()
-    days = st.date_input(
-        "Range, UTC", (first, last), min_value=first, max_value=last, format="YYYY-MM-DD", key="data.range"
-    )
-    features = st.toggle(
-        "Engineer features",
-        value=True,
-        key="data.features",
-        help="Adds return_1, sma_10, sma_20, sma_50, volatility_20 and atr_14. Raw columns stay as they are.",
-    )
-    method = st.segmented_control(
-        "Normalise",
-        ["none", "zscore", "minmax"],
-        default="zscore",
-        required=True,
-        key="data.normalise",
-        help="Adds a scaled copy of each raw column, fitted on the training part only.",
-    )
-    fill = st.selectbox("Missing prices", list(_FILLS), key="data.fill")
-    train_pct = st.number_input(
-        "Training part, %",
-        10,
-        100,
-        round(100 * current_settings().data.train_fraction),
-        key="data.train_pct",
-        help="Fitted figures (means, deviations) see this share of the rows, from the first on.",
-    )
-    st.caption(offer.attribution)
-    if not isinstance(days, tuple) or len(days) != 2:
-        st.caption("Choose the last day of the range as well.")
-        return None
-    return DataConfig(
-        data_sources=[source.name],
-        symbols=[symbol],
-        start_date=days[0],
-        end_date=days[1],
-        timeframe=timeframe,
-        preprocessing={
-            "normalize": method != "none",
-            "normalization_method": "minmax" if method == "minmax" else "zscore",
-            "engineer_features": features,
-            "fill_missing": _FILLS[fill],
-            "train_fraction": train_pct / 100,
-        },
-    )
 
 
 def ask_version(versions: Sequence[DatasetVersion]) -> DatasetVersion:
@@ -141,7 +84,7 @@ def _ask_symbol(version: DatasetVersion) -> str | None:
 
 def show_validation(version: DatasetVersion, validation: dict[str, Any] | None) -> None:
     """Every rule with what was found, its limit and, for the chosen one, the rows that broke it."""
-    left, right = columns([5, 3])
+    left, right = columns([2, 1])
     if validation is None:
         with left, card("Validation"):
             st.markdown("This version was published unchecked, so there is no verdict.")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
+from components.panels.collect import ask_draft, show_draft
 from components.panels.dataset import (
-    ask_config,
     ask_version,
     show_bars,
     show_metrics,
@@ -16,8 +18,10 @@ from components.panels.failure import failures_shown
 from components.panels.page import VERDICT_COLOURS, card, columns, do_once, page_header, sample_badge, show_badges
 from data.config import DataConfig
 from data.pipeline_controller import controller
+from data.sources.uploads import forget_upload
 from workbench import OVERVIEW
 
+PLAY = ":material/play_arrow:"
 SENTENCE = "Collect bars, check them against the rules, and publish them as an immutable version."
 
 
@@ -25,7 +29,10 @@ def collect(config: DataConfig) -> None:
     """Run all four steps, showing each as it is done, and open the version they made."""
     with st.status("Collecting", expanded=True):
         version = controller.prepare(config, lambda step, words: st.write(f"**{step}** {words}"))
+    for file in config.files:
+        forget_upload(file)
     st.session_state["version"] = version.short_hash
+    st.session_state["data.uploads"] = st.session_state.get("data.uploads", 0) + 1  # an empty upload field
 
 
 def show() -> None:
@@ -33,24 +40,19 @@ def show() -> None:
     header = page_header("Data Pipeline", SENTENCE)
     left, right = columns([1, 3])
     with left, card("Collect"):
-        config = ask_config()
+        draft = ask_draft()
         with failures_shown():
-            if config:
-                do_once(
-                    st.container(),
-                    "Collect data",
-                    "data.collect",
-                    lambda: collect(config),
-                    icon=":material/play_arrow:",
-                )
+            if draft.config:
+                do_once(st.container(), "Collect data", "data.collect", partial(collect, draft.config), icon=PLAY)
     versions = controller.versions()
     with right:
+        show_draft(draft)
         version = ask_version(versions) if versions else None
         if version is None:
             with card("No dataset yet"):
                 st.markdown("Collected bars appear here: their chart, their verdict and the versions made of them.")
                 st.markdown("Press **Collect data** to read the embedded sample, or let the sample workflow do it all.")
-                st.page_link(OVERVIEW.file, label="Run the sample workflow", icon=":material/play_arrow:")
+                st.page_link(OVERVIEW.file, label="Run the sample workflow", icon=PLAY)
         else:
             show_metrics(version, controller.preprocessing_of(version))
             with failures_shown():
