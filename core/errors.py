@@ -28,7 +28,7 @@ class SequenceError(Exception):
         self.what = what
         self.cure = cure
 
-    def __reduce__(self) -> tuple[type[SequenceError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[SequenceError], tuple[str, ...]]:
         return type(self), (self.what, self.cure)
 
 
@@ -73,7 +73,14 @@ class InterventionError(SequenceError):
 
 
 class StoreUnusableError(InterventionError):
-    """A database file is empty, foreign, newer than this program, or damaged."""
+    """A database file, `path`, is empty, foreign, newer than this program, or damaged."""
+
+    def __init__(self, what: str, cure: str = "", path: str = "") -> None:
+        super().__init__(what, cure)
+        self.path = path
+
+    def __reduce__(self) -> tuple[type[SequenceError], tuple[str, ...]]:
+        return type(self), (self.what, self.cure, self.path)
 
 
 class DiskError(InterventionError):

@@ -21,6 +21,7 @@ from core.errors import DiskError
 from core.log import get_logger
 
 _PREFIX = ".new"
+_UNSETTLED = ".unsettled"  # inside a placed folder until its row is committed; holds its private name
 _swept: set[Path] = set()
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 
@@ -63,11 +64,13 @@ def place(staged: Path, target: Path) -> None:
     _sync(target.parent)
 
 
-def keep(staged: Path, name: str, recorded: set[str]) -> None:
+def keep(staged: Path, name: str, recorded: set[str], *, named_by_content: bool) -> None:
     """Place a staged folder as `name` beside it, inside the write transaction that records it.
 
-    `recorded` are the names that rows stand for. An equal folder that is there already is kept; debris of
-    killed processes is swept the first time this process keeps anything in that place.
+    Call `settle` once that transaction is committed. `recorded` are the names that rows stand for. Where a
+    folder is there already it is kept if a row stands for it or its name says its content; a stranger's (its
+    database was set aside, say) is moved out of the way, never deleted. What killed processes left is
+    swept the first time this process keeps anything in that place.
     """
     parent = staged.parent
     if parent not in _swept:
@@ -75,9 +78,25 @@ def keep(staged: Path, name: str, recorded: set[str]) -> None:
         _swept.add(parent)
     target = parent / name
     if target.exists() and name not in recorded:
-        shutil.rmtree(target)  # its transaction failed in this very process
+        if (target / _UNSETTLED).exists():
+            shutil.rmtree(target)  # its transaction failed in this very process
+        elif not named_by_content:
+            target.rename(parent / f"{name}.set-aside-{uuid.uuid4().hex[:8]}")
     if not target.exists():
+        (staged / _UNSETTLED).write_text(staged.name, encoding="utf-8")
         place(staged, target)
+
+
+def unsettle(folder: Path) -> None:
+    """Say, inside the transaction that removes its row, that a folder is debris as soon as the row is gone."""
+    with suppress(OSError):  # a folder that is gone already needs no mark
+        (folder / _UNSETTLED).write_text(private_name(), encoding="utf-8")
+
+
+def settle(folder: Path) -> None:
+    """Say that the row of a kept folder is committed: nothing sweeps it any more."""
+    with suppress(OSError):  # a mark that stays does no harm while the row is there
+        (folder / _UNSETTLED).unlink()
 
 
 def write_file(target: Path, content: bytes) -> None:
@@ -102,16 +121,16 @@ def write_file(target: Path, content: bytes) -> None:
 def sweep(parent: Path, recorded: set[str]) -> list[str]:
     """Remove what killed processes left in `parent`; return the names removed.
 
-    That is: private names whose maker is dead, and finished folders that no row names (their process
-    died between rename and commit). The caller holds the write lock under which folders are placed.
+    That is: private names whose maker is dead, and finished folders that no row names because their maker
+    died between rename and commit. Other folders without a row belong to a database that was set aside, and
+    stay. The caller holds the write lock under which folders are placed.
     """
     if not parent.is_dir():
         return []
     debris = [
         entry
         for entry in parent.iterdir()
-        if maker_is_dead(entry.name)
-        or (entry.is_dir() and not entry.name.startswith(".") and entry.name not in recorded)
+        if maker_is_dead(entry.name) or (entry.name not in recorded and _was_never_recorded(entry))
     ]
     for entry in debris:
         if entry.is_dir():
@@ -121,6 +140,11 @@ def sweep(parent: Path, recorded: set[str]) -> list[str]:
     if debris:
         get_logger(__name__).warning("swept what a killed process left", folder=str(parent), count=len(debris))
     return [entry.name for entry in debris]
+
+
+def _was_never_recorded(folder: Path) -> bool:
+    mark = folder / _UNSETTLED
+    return mark.is_file() and maker_is_dead(mark.read_text(encoding="utf-8"))
 
 
 def disk_error(error: OSError, where: Path) -> DiskError:

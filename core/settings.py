@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.errors import SettingsError
@@ -55,6 +55,13 @@ class DataSettings(_Section):
     outlier_sigmas: float = Field(3.0, gt=0)
     outlier_warn_pct: float = Field(2.0, ge=0, le=100)
     csv_max_mib: float = Field(512.0, gt=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> DataSettings:
+        for low, high in (("price_low", "price_high"), ("volume_low", "volume_high")):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low} must not be above {high}")
+        return self
 
 
 class BacktestSettings(_Section):

@@ -166,18 +166,17 @@ class Store:
         """The version the file is at; raises StoreUnusableError when the file is not ours to use."""
         log_bytes, size = _size(self._log), self.path.stat().st_size
         if size == 0:
-            raise StoreUnusableError(f"The database {self.path} is an empty file.", self._cure_aside())
+            raise self._unusable(f"The database {self.path} is an empty file.")
         with _plain_connection(self.path, read_only=True) as connection:
             application_id = connection.execute("PRAGMA application_id").fetchone()[0]
             version: int = connection.execute("PRAGMA user_version").fetchone()[0]
             page_size: int = connection.execute("PRAGMA page_size").fetchone()[0]
         if application_id != self.module.application_id:
-            raise StoreUnusableError(
-                f"{self.path} is a SQLite database of another program (application_id {application_id}).",
-                self._cure_aside(),
+            raise self._unusable(
+                f"{self.path} is a SQLite database of another program (application_id {application_id})."
             )
         if version > newest_version(self.module.migrations):
-            raise StoreUnusableError(
+            raise self._unusable(
                 f"{self.path} was written by a newer Sequence (version {version} of its tables; "
                 f"this one knows {newest_version(self.module.migrations)}).",
                 "Start the newer Sequence, or point SEQUENCE_HOME at another folder.",
@@ -277,13 +276,50 @@ class Store:
         return DiskError(f"{self.path} was removed while it was being made.", "Try again; nothing was stored.")
 
     def _damaged(self, found: str) -> StoreUnusableError:
-        return StoreUnusableError(f"The database {self.path} is damaged ({found}).", self._cure_aside())
+        return self._unusable(f"The database {self.path} is damaged ({found}).")
 
-    def _cure_aside(self) -> str:
-        return (
-            "Stop Sequence, move that file, its -wal and its -shm elsewhere (a backup may stand beside it) and start "
-            "again; Sequence never replaces it by itself."
+    def _unusable(self, what: str, cure: str = "") -> StoreUnusableError:
+        aside = (
+            "Close every program that has it open and set the file aside here, or move it, its -wal and its -shm "
+            "elsewhere (a backup may stand beside it); Sequence never replaces it by itself."
         )
+        return StoreUnusableError(what, cure or aside, str(self.path))
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a database with its log out of the way, to `<name>.set-aside-<time>.db` beside it; the new name.
+
+    Nothing is deleted. Raises StoreLockedError naming the programs that have the file open, and DiskError.
+    """
+    holders = _programs_with(path)
+    if holders:
+        raise StoreLockedError(
+            f"{path} is open in {', '.join(holders)}; nothing was moved.", "Close it there, then set the file aside."
+        )
+    with _opened_lock:
+        if known := _opened.pop(path, None):
+            known.engine.dispose()
+    target = path.with_name(f"{path.stem}.set-aside-{utc_now():%Y%m%dT%H%M%SZ}.db")
+    try:
+        for ending in ("", "-wal", "-shm"):
+            part = path.with_name(f"{path.name}{ending}")
+            if part.exists():
+                part.rename(target.with_name(f"{target.name}{ending}"))
+    except OSError as error:  # Windows refuses to rename what is open
+        raise disk_error(error, path) from error
+    return target
+
+
+def _programs_with(path: Path) -> list[str]:
+    """The other processes that have the file open, as far as this user may see them."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter(["pid", "name"]):
+        with suppress(psutil.Error):
+            if process.pid != os.getpid() and any(Path(file.path) == path for file in process.open_files()):
+                found.append(f"{process.info['name']} (process {process.pid})")
+    return found
 
 
 @dataclass(frozen=True)

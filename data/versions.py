@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from core.clock import utc_text
 from core.errors import InputError, InterventionError
-from core.folders import keep, staged_folder
+from core.folders import keep, settle, staged_folder
 from core.names import unknown_name
 from core.settings import output_folder
 from core.store import Store, inserted_id
@@ -83,7 +83,12 @@ class DatasetVersion:
             ) from error
 
     def bars(self, symbol: str | None = None) -> pd.DataFrame:
-        """The bars of one symbol; without a name those of the only one. Raises BarsError or InputError."""
+        """The bars of one symbol; without a name those of the only one. Raises BarsError or InputError.
+
+        A version published without a column `symbol` holds the bars of one, whatever it is called.
+        """
+        if not self.symbols:
+            return self.frame()
         if symbol is None and len(self.symbols) > 1:
             raise InputError(f"{self.label} holds several symbols.", f"Name one of {', '.join(self.symbols)}.")
         return bars_of(self.frame(), symbol or self.symbols[0])
@@ -128,9 +133,10 @@ def publish_version(
         size_bytes = sum(file.stat().st_size for file in staged.iterdir())
         with store.write() as connection:
             recorded = set(connection.execute(sa.select(tables.versions.c.content_hash).distinct()).scalars())
-            keep(staged, content_hash, recorded)
+            keep(staged, content_hash, recorded, named_by_content=True)
             row = _row(frame, content_hash, lineage, size_bytes, timeframe)
             version_id = inserted_id(connection, tables.versions, row)
+    settle(parent / content_hash)
     return DatasetVersion(id=version_id, **row)
 
 

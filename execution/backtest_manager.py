@@ -9,7 +9,7 @@ run = manager.save_result("backtest_001", result=result)
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from execution.comparison import compare_runs
 from execution.metrics import compute_metrics
 from execution.registry import strategy_named
 from execution.result import BacktestResult, RunSettings
-from execution.runs import StoredRun, find_run, list_runs, store_run, trades_of
+from execution.runs import StoredRun, annotate_run, delete_run, find_run, list_runs, store_run, trades_of
 from execution.strategy import Strategy
 from market.bars import bars_of, check_bars, symbols_in
 from market.calendar import closed_bars
@@ -140,6 +140,23 @@ class BacktestManager:
     def trades(self, run: StoredRun) -> pd.DataFrame:
         """The trades of a stored run, in the order they ended."""
         return trades_of(self._store, run)
+
+    def annotate(self, run_id: str, note: str | None = None, tags: Iterable[str] | None = None) -> StoredRun:
+        """Write a note (at most 2,000 characters) and tags (at most 10) to a run and return it as stored.
+
+        None leaves what is there, an empty text or list clears it. A tag has 1 to 30 letters, digits, spaces,
+        `-`, `_` or `.`; tags that differ in case only count once. Raises InputError naming the value and the
+        cure, or UnknownNameError when there is no such run.
+        """
+        return annotate_run(self._store, run_id, note, tags)
+
+    def delete_run(self, run_id: str) -> None:
+        """Remove a stored run with its trades and equity curve; comparisons that name it stay as they are.
+
+        Raises UnknownNameError, offering the nearest, when there is no such run (any more).
+        """
+        delete_run(self._store, run_id)
+        get_logger(__name__).info("deleted a backtest run", run_id=run_id)
 
     def compare_strategies(self, run_id_1: str, run_id_2: str) -> dict[str, Any]:
         """Two stored runs held against each other, as `execution.comparison` says; the comparison is kept."""

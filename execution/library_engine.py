@@ -91,7 +91,7 @@ def _run(
         except Exception as error:
             raise StrategyError(
                 f"{settings.strategy_name} stopped with {type(error).__name__}: {error}.",
-                "Correct the strategy or the costs; the cause stands in the log.",
+                "Correct the strategy or the costs; the Python error behind this one says where.",
             ) from error
     equity = pd.Series(figures["_equity_curve"]["Equity"].to_numpy(), index=bars.index, name="equity")
     trades = _trades(figures["_trades"], bars, pip)

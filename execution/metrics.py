@@ -2,7 +2,7 @@
 
 Daily returns are simple returns between the closes of trading days (FX: 17:00 New York), the first day,
 which has no close before it, left out. They are annualised with the square root of returns per year *as
-measured* over the run, or √260 when there are fewer than 60. The risk-free rate is zero throughout.
+measured* over the run, or at most √260 when there are fewer than 60. The risk-free rate is zero throughout.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Metric:
 METRICS: dict[str, Metric] = {
     "total_return": Metric("Net result", "%", "final equity / starting cash − 1"),
     "net_profit": Metric("Net profit", "money", "final equity − starting cash, costs deducted"),
-    "final_equity": Metric("Final equity", "money", "cash and open profit at the last bar's close"),
+    "final_equity": Metric("Final equity", "money", "cash after the last position was closed, at the last bar's open"),
     "cagr_pct": Metric("CAGR", "%", "(final equity / starting cash)^(1 / years) − 1, years of 365.25 days"),
     "volatility_pct": Metric(
         "Volatility", "% a year", "standard deviation (ddof 1) of daily returns × √(returns per year)"
@@ -60,7 +60,9 @@ METRICS: dict[str, Metric] = {
         "Calmar", "", "CAGR / largest drawdown", "T. W. Young, Futures magazine, 1991", is_ratio=True
     ),
     "max_drawdown": Metric("Largest drawdown", "%", "lowest of equity / highest equity before − 1, bar by bar"),
-    "max_drawdown_days": Metric("Longest under water", "days", "longest time from a high of equity until it is passed"),
+    "max_drawdown_days": Metric(
+        "Longest under water", "days", "longest time from a high of equity until it is reached again, or until the end"
+    ),
     "exposure_pct": Metric("Time in market", "%", "bars with an open position / all bars"),
     "trades_count": Metric("Trades", "trades", "closed positions, the one closed at the end included"),
     "win_rate": Metric("Won", "%", "trades with a profit after costs / all trades"),
@@ -74,7 +76,7 @@ METRICS: dict[str, Metric] = {
     "longest_losing_streak": Metric("Longest losing streak", "trades", "most losing trades in a row, by exit"),
     "commissions": Metric("Commissions", "money", "sum over all trades"),
     "trading_days": Metric("Trading days", "days", "days with a close, 17:00 New York for FX"),
-    "returns_per_year": Metric("Returns per year", "", "daily returns / years measured; 260 below 60 returns"),
+    "returns_per_year": Metric("Returns per year", "", "daily returns / years measured; at most 260 below 60 returns"),
 }
 
 
@@ -115,9 +117,13 @@ def daily_returns(equity: pd.Series, asset_class: AssetClass) -> pd.Series:
 
 
 def returns_per_year(returns: pd.Series, equity: pd.Series) -> float:
-    """How many daily returns a year holds, measured over the run; 260 when it is too short to tell."""
+    """How many daily returns a year holds, measured over the run; at most 260 when it is too short to tell.
+
+    Bars of a week or a month give fewer returns than there are days, and are counted as they are.
+    """
     years = _years(equity)
-    return float(len(returns) / years) if len(returns) >= FEW_RETURNS and years > 0 else DAYS_IF_FEW
+    measured = len(returns) / years if years > 0 else DAYS_IF_FEW
+    return float(measured if len(returns) >= FEW_RETURNS else min(measured, DAYS_IF_FEW))
 
 
 def sharpe_ratio(returns: pd.Series, per_year: float) -> float:

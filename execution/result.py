@@ -91,10 +91,15 @@ class BacktestResult(Mapping[str, Any]):
         `Max. Drawdown [%]` is `lib_max_drawdown_pct`.
         """
         return {
-            f"{library_name(key)}_seconds" if isinstance(value, pd.Timedelta) else library_name(key): value
-            for key, value in self.library.items()
+            name: value
+            for key, printed in self.library.items()
             if not key.startswith("_")
+            for name, value in [_in_seconds(library_name(key), printed)]
         }
+
+
+def _in_seconds(name: str, value: Any) -> tuple[str, Any]:
+    return (f"{name}_seconds", value.total_seconds()) if isinstance(value, pd.Timedelta) else (name, value)
 
 
 def library_name(printed: str) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,8 @@ import pandas as pd
 import sqlalchemy as sa
 
 from core.clock import utc_text
-from core.errors import InterventionError, NameTakenError
-from core.folders import keep, staged_folder
+from core.errors import InputError, InterventionError, NameTakenError, SequenceError
+from core.folders import keep, settle, staged_folder, unsettle
 from core.names import checked_name, unknown_name
 from core.plain import plain
 from core.settings import output_folder
@@ -23,12 +26,18 @@ from data.versions import DatasetVersion, digest
 from execution import tables
 from execution.result import TRADE_COLUMNS, BacktestResult
 
+MOST_NOTE_CHARACTERS = 2000
+MOST_TAGS = 10
+_TAG = re.compile(r"[\w .-]{1,30}")
 _EQUITY = "equity.parquet"
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """One row of `backtest_runs`. `metrics` are ours (`execution.metrics`), `lib_metrics` backtesting.py's."""
+    """One row of `backtest_runs`. `metrics` are ours (`execution.metrics`), `lib_metrics` backtesting.py's.
+
+    `notes` are what the engine remarks; `note` and `tags` are what a person wrote to it afterwards.
+    """
 
     id: int
     run_id: str
@@ -60,6 +69,8 @@ class StoredRun:
     dataset_hash: str
     engine: str
     content_digest: str
+    note: str | None
+    tags: list[str]
 
     def equity(self) -> pd.Series:
         """Money at each bar's close. Raises InterventionError when the file is gone."""
@@ -69,7 +80,8 @@ class StoredRun:
         except (OSError, ValueError) as error:
             raise InterventionError(
                 f"The equity curve of run {self.run_id} cannot be read: {file} ({error}).",
-                "Run it again under another name, or put the folder back from a backup.",
+                "Reload: the run may just have been deleted. Otherwise run it again under another name, or put the "
+                "folder back from a backup.",
             ) from error
 
 
@@ -112,14 +124,15 @@ def store_run(
                 key = inserted_id(connection, tables.runs, {"run_id": checked_name(name, "run_id"), **row})
                 if len(result.trades):
                     connection.execute(tables.trades.insert(), _trade_rows(result.trades, key))
-                keep(staged, name, set(taken))
+                keep(staged, name, set(taken), named_by_content=False)
+        settle(runs_folder() / name)
     return find_run(store, name)
 
 
 def list_runs(store: Store, limit: int | None = None) -> list[StoredRun]:
     """The runs there are, newest first."""
     query = sa.select(tables.runs).order_by(tables.runs.c.id.desc()).limit(limit)
-    return [StoredRun(**row) for row in store.rows(query)]
+    return [_stored(row) for row in store.rows(query)]
 
 
 def find_run(store: Store, run_id: str) -> StoredRun:
@@ -127,12 +140,110 @@ def find_run(store: Store, run_id: str) -> StoredRun:
     found = store.rows(sa.select(tables.runs).where(tables.runs.c.run_id == run_id))
     if not found:
         raise unknown_name("run", run_id, store_run_ids(store))
-    return StoredRun(**found[0])
+    return _stored(found[0])
 
 
 def store_run_ids(store: Store) -> list[str]:
     """The names of all runs."""
     return [row["run_id"] for row in store.rows(sa.select(tables.runs.c.run_id))]
+
+
+def filter_runs(
+    runs: Sequence[StoredRun],
+    text: str = "",
+    strategy: str | None = None,
+    symbol: str | None = None,
+    tag: str | None = None,
+) -> list[StoredRun]:
+    """The runs that answer to everything asked, in their order; what is empty or None asks nothing.
+
+    `text` is looked for in run id, strategy, symbol, note and tags; text and tag ignore case.
+    """
+    wanted = text.strip().casefold()
+    return [
+        run
+        for run in runs
+        if strategy in {None, run.strategy_name}
+        and symbol in {None, run.symbol}
+        and (tag is None or tag.casefold() in {each.casefold() for each in run.tags})
+        and any(wanted in words.casefold() for words in _searched(run))
+    ]
+
+
+def annotate_run(store: Store, run_id: str, note: str | None, tags: Iterable[str] | None) -> StoredRun:
+    """Write note and tags to a run; None leaves what is there, an empty one clears it. The run as stored then.
+
+    Raises InputError for a note or tags that cannot be kept, UnknownNameError when there is no such run.
+    """
+    changes: dict[str, Any] = {}
+    if note is not None:
+        changes["note"] = _checked_note(note) or None
+    if tags is not None:
+        changes["tags"] = _checked_tags(tags) or None
+    run = find_run(store, run_id)
+    if changes:
+        with store.write() as connection:
+            connection.execute(tables.runs.update().where(tables.runs.c.id == run.id).values(**changes))
+    return find_run(store, run_id)
+
+
+def delete_run(store: Store, run_id: str) -> None:
+    """Remove a run with its trades and its folder; comparisons that name it stay.
+
+    The row goes first, so that nobody meets a run without its files. A folder that outlives its row, because
+    this process was killed or the disk refused, is swept by the next process that saves a run.
+
+    Raises UnknownNameError when there is no such run.
+    """
+    run = find_run(store, run_id)
+    with store.write() as connection:
+        unsettle(runs_folder() / run.run_id)
+        gone = connection.execute(tables.runs.delete().where(tables.runs.c.id == run.id)).rowcount
+    if not gone:  # another process was faster
+        raise unknown_name("run", run_id, store_run_ids(store))
+    with suppress(SequenceError):  # a lock held elsewhere: the run is gone all the same
+        _remove_folder(store, run_id)
+
+
+def _remove_folder(store: Store, run_id: str) -> None:
+    """Remove what a deleted run left, unless a run of that name was saved meanwhile."""
+    with store.write() as connection:  # under this lock no run is saved
+        named = sa.select(tables.runs.c.id).where(sa.func.lower(tables.runs.c.run_id) == run_id.lower())
+        if connection.execute(named).first() is None:
+            shutil.rmtree(runs_folder() / run_id, ignore_errors=True)
+
+
+def _checked_note(note: object) -> str:
+    if not isinstance(note, str):
+        raise InputError(f"note={note!r} is no text.", "Give it as one text.")
+    if len(note) > MOST_NOTE_CHARACTERS:
+        raise InputError(
+            f"The note {note[:40]!r}… has {len(note)} characters.", f"Keep it to {MOST_NOTE_CHARACTERS} characters."
+        )
+    return note.strip()
+
+
+def _checked_tags(tags: object) -> list[str]:
+    """The tags without spaces around them, each once (case aside), in the order given."""
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise InputError(f"tags={tags!r} is no list of tags.", "Give a list of texts, such as ['london', 'breakout'].")
+    kept: dict[str, str] = {}
+    for tag in tags:
+        trimmed = tag.strip() if isinstance(tag, str) else tag
+        if not isinstance(trimmed, str) or not _TAG.fullmatch(trimmed):
+            raise InputError(
+                f"The tag {tag!r} cannot be used.", "Use 1 to 30 letters, digits, spaces, '-', '_' or '.' for each tag."
+            )
+        kept.setdefault(trimmed.casefold(), trimmed)
+    if len(kept) > MOST_TAGS:
+        raise InputError(f"{len(kept)} tags are too many: {', '.join(kept.values())}.", f"Keep at most {MOST_TAGS}.")
+    return list(kept.values())
+
+
+def _stored(row: dict[str, Any]) -> StoredRun:
+    # JSON has no infinity; the column keeps it.
+    metrics = {**row["metrics"], "profit_factor": row["profit_factor"]}
+    return StoredRun(**{**row, "metrics": metrics, "tags": row["tags"] or []})
 
 
 def trades_of(store: Store, run: StoredRun) -> pd.DataFrame:
@@ -142,6 +253,10 @@ def trades_of(store: Store, run: StoredRun) -> pd.DataFrame:
     for column in ("entry_time", "exit_time"):
         trades[column] = pd.to_datetime(trades[column], utc=True)
     return trades[list(TRADE_COLUMNS)]
+
+
+def _searched(run: StoredRun) -> tuple[str, ...]:
+    return run.run_id, run.strategy_name, run.symbol, run.note or "", *run.tags
 
 
 def _row(result: BacktestResult, version: DatasetVersion, start_date: str, end_date: str) -> dict[str, Any]:

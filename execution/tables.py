@@ -43,6 +43,8 @@ runs = strict_table(
     sa.Column("dataset_hash", TEXT, nullable=False),
     sa.Column("engine", TEXT, nullable=False),
     sa.Column("content_digest", TEXT, nullable=False),
+    sa.Column("note", TEXT),
+    sa.Column("tags", JSON),
 )
 sa.Index("backtest_runs_by_content", runs.c.content_digest)
 

@@ -8,6 +8,8 @@ of several symbols is long, with a column `symbol` (and `source`), increasing wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -18,22 +20,25 @@ from market.symbols import canonical_symbol
 PRICES = ("open", "high", "low", "close")
 RAW_COLUMNS = (*PRICES, "volume")
 OPTIONAL_RAW_COLUMNS = ("spread_points",)
+RowName = Callable[[int], str]
 
 
-def check_bars(frame: pd.DataFrame, *, allow_missing: bool = False) -> pd.DataFrame:
+def check_bars(
+    frame: pd.DataFrame, *, allow_missing: bool = False, row_name: RowName = "Row {}".format
+) -> pd.DataFrame:
     """`frame` as bars of the contract; the given frame is not changed.
 
     Accepts Title-case columns, a naive index (taken as UTC) and a missing volume (0). With
     `allow_missing`, prices may be NaN, for frames on their way to validation. Raises BarsError naming
-    the first bad row, its value and the cure.
+    the first bad row, its value and the cure; `row_name` says what a reader calls the row at a position.
     """
     bars = _with_contract_columns(frame)
-    bars.index = _utc_index(bars.index)
+    bars.index = _utc_index(bars.index, row_name)
     for column in (name for name in (*RAW_COLUMNS, *OPTIONAL_RAW_COLUMNS) if name in bars):
-        bars[column] = _as_floats(bars[column])
-    _refuse_disorder(bars)
+        bars[column] = _as_floats(bars[column], row_name)
+    _refuse_disorder(bars, row_name)
     if not allow_missing:
-        _refuse_bad_prices(bars)
+        _refuse_bad_prices(bars, row_name)
     return bars
 
 
@@ -95,47 +100,48 @@ def _with_contract_columns(frame: pd.DataFrame) -> pd.DataFrame:
     return bars.copy()
 
 
-def _utc_index(index: pd.Index) -> pd.DatetimeIndex:
+def _utc_index(index: pd.Index, row_name: RowName) -> pd.DatetimeIndex:
     if not isinstance(index, pd.DatetimeIndex):
         raise BarsError(
             f"The index holds {index.dtype} where times were expected.",
             "Make the time column the index: pd.read_csv(…, index_col=0, parse_dates=True).",
         )
     if index.hasnans:
-        raise BarsError(f"Row {int(np.argmax(index.isna()))} has no time.", "Drop it or give it a time.")
+        raise BarsError(f"{row_name(int(np.argmax(index.isna())))} has no time.", "Drop it or give it a time.")
     times = index.tz_localize("UTC") if index.tz is None else index.tz_convert("UTC")
     return pd.DatetimeIndex(times, name="time")
 
 
-def _as_floats(column: pd.Series) -> pd.Series:
+def _as_floats(column: pd.Series, row_name: RowName) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column.dtype):
         return column.astype("float64")
     numbers = pd.to_numeric(column, errors="coerce")
     bad = numbers.isna() & column.notna()
     if bad.any():
-        raise BarsError(f"{_row(column, bad)}: {column.name}={column[bad].iloc[0]!r} is no number.", "Correct it.")
+        value = column[bad].iloc[0]
+        raise BarsError(f"{_row(column, bad, row_name)}: {column.name}={value!r} is no number.", "Correct it.")
     return numbers.astype("float64")
 
 
-def _refuse_disorder(bars: pd.DataFrame) -> None:
+def _refuse_disorder(bars: pd.DataFrame, row_name: RowName) -> None:
     times = bars.index.to_series()
     late = times.diff() <= pd.Timedelta(0)
     if late.any():
         position = int(np.argmax(late.to_numpy()))
         same = times.iloc[position] == times.iloc[position - 1]
         raise BarsError(
-            f"Row {position} ({times.iloc[position]:%Y-%m-%d %H:%M:%S} UTC) "
+            f"{row_name(position)} ({times.iloc[position]:%Y-%m-%d %H:%M:%S} UTC) "
             f"{'has the same time as' if same else 'is earlier than'} the row before it.",
             "Drop the double." if same else "Sort the rows by time: frame.sort_index().",
         )
 
 
-def _refuse_bad_prices(bars: pd.DataFrame) -> None:
+def _refuse_bad_prices(bars: pd.DataFrame, row_name: RowName) -> None:
     for name in PRICES:
         bad = ~(np.isfinite(bars[name]) & (bars[name] > 0))
         if bad.any():
             raise BarsError(
-                f"{_row(bars[name], bad)}: {name}={bars[name][bad].iloc[0]:g} is no price.",
+                f"{_row(bars[name], bad, row_name)}: {name}={bars[name][bad].iloc[0]:.10g} is no price.",
                 "Drop the row or fill it before it is used.",
             )
     bad = (bars["high"] < bars[["open", "close", "low"]].max(axis=1)) | (
@@ -144,12 +150,12 @@ def _refuse_bad_prices(bars: pd.DataFrame) -> None:
     if bad.any():
         row = bars[bad].iloc[0]
         raise BarsError(
-            f"{_row(bars['high'], bad)}: open {row.open:g}, high {row.high:g}, low {row.low:g} and close "
-            f"{row.close:g} cannot be one bar.",
+            f"{_row(bars['high'], bad, row_name)}: open {row.open:.10g}, high {row.high:.10g}, low {row.low:.10g} and close "
+            f"{row.close:.10g} cannot be one bar.",
             "The high must be the highest of the four and the low the lowest; correct or drop the row.",
         )
 
 
-def _row(column: pd.Series, bad: pd.Series) -> str:
+def _row(column: pd.Series, bad: pd.Series, row_name: RowName) -> str:
     position = int(np.argmax(bad.to_numpy()))
-    return f"Row {position} ({column.index[position]:%Y-%m-%d %H:%M:%S} UTC)"
+    return f"{row_name(position)} ({column.index[position]:%Y-%m-%d %H:%M:%S} UTC)"

@@ -7,15 +7,14 @@ import streamlit as st
 from components.panels.backtest import (
     Request,
     ask_request,
-    ask_run,
     show_equity,
-    show_history,
     show_metrics,
     show_statistics,
     show_trades,
     version_of,
 )
 from components.panels.failure import failures_shown
+from components.panels.history import ask_run, show_history, show_outcome, show_remarks
 from components.panels.page import card, columns, do_once, page_header, sample_badge, show_badges
 from data.pipeline_controller import DatasetVersion, controller
 from execution.backtest_manager import manager
@@ -49,6 +48,7 @@ def find_versions() -> list[DatasetVersion]:
 def show() -> None:
     """Ask on the left; the chosen run's figures, curves, trades and neighbours on the right and below."""
     header = page_header("Backtesting", SENTENCE)
+    show_outcome()
     versions, runs = find_versions(), manager.runs()
     if not versions and not runs:
         show_badges(header, ("no dataset yet", "gray"))
@@ -70,14 +70,15 @@ def show() -> None:
     with right:
         chosen = ask_run(runs)
         show_badges(header, (chosen.run_id, "green"), (chosen.engine, "gray"))
+        show_remarks(chosen)
         show_metrics(chosen)
         with failures_shown():
             show_equity(chosen, chosen.equity())
             show_badges(header, *sample_badge(version_of(chosen)))
+    show_history(runs, chosen)
     with failures_shown():
         show_trades(chosen, manager.trades(chosen))
     show_statistics(chosen)
-    show_history(runs)
 
 
 with failures_shown():

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from core.errors import DiskError, InputError
-from core.folders import keep, maker_is_dead, place, private_name, staged_folder, sweep, write_file
+from core.folders import (
+    keep,
+    maker_is_dead,
+    place,
+    private_name,
+    settle,
+    staged_folder,
+    sweep,
+    unsettle,
+    write_file,
+)
 
 LEAVE_A_NAME = "from core.folders import private_name\nprint(private_name(), flush=True)\ninput()"
 
@@ -147,16 +157,19 @@ def test_private_names_differ(parent: Path) -> None:
 
 def test_a_sweep_removes_what_dead_processes_left_and_nothing_else(parent: Path, dead_name: str) -> None:
     alive = private_name()
-    for name in (dead_name, alive, "recorded", "unrecorded", ".hidden"):
+    for name in (dead_name, alive, "recorded", "never recorded", "of a database set aside", ".hidden"):
         (parent / name).mkdir()
         (parent / name / "bars.parquet").write_bytes(b"bars")
+    for name in ("recorded", "never recorded"):
+        (parent / name / ".unsettled").write_text(dead_name, encoding="utf-8")
     (parent / f"{dead_name}.csv").write_bytes(b"half a file")
     (parent / "README.txt").write_bytes(b"somebody's words")
 
     removed = sweep(parent, {"recorded", "recorded elsewhere"})
 
-    assert sorted(removed) == sorted([dead_name, f"{dead_name}.csv", "unrecorded"])
-    assert sorted(entry.name for entry in parent.iterdir()) == sorted([alive, "recorded", ".hidden", "README.txt"])
+    assert sorted(removed) == sorted([dead_name, f"{dead_name}.csv", "never recorded"])
+    left = [alive, "recorded", "of a database set aside", ".hidden", "README.txt"]
+    assert sorted(entry.name for entry in parent.iterdir()) == sorted(left)
     assert (parent / "recorded" / "bars.parquet").exists()
 
 
@@ -165,24 +178,50 @@ def test_sweeping_a_folder_that_is_not_there_finds_nothing(parent: Path) -> None
     assert list(parent.iterdir()) == []
 
 
-def keep_bars(parent: Path, content: bytes, recorded: set[str]) -> None:
+def keep_bars(parent: Path, content: bytes, recorded: set[str], *, named_by_content: bool = False) -> None:
     with staged_folder(parent) as staged:
         (staged / "bars.parquet").write_bytes(content)
-        keep(staged, "abc", recorded)
+        keep(staged, "abc", recorded, named_by_content=named_by_content)
 
 
 def test_a_kept_folder_that_a_row_names_already_stays_as_it_is(parent: Path) -> None:
     keep_bars(parent, b"first", set())
+    settle(parent / "abc")
     keep_bars(parent, b"again", {"abc"})
     assert (parent / "abc" / "bars.parquet").read_bytes() == b"first"
     assert [entry.name for entry in parent.iterdir()] == ["abc"]
 
 
-def test_a_kept_folder_replaces_what_no_row_names(parent: Path) -> None:
+def test_a_kept_folder_replaces_what_a_failed_transaction_left(parent: Path) -> None:
     keep_bars(parent, b"its transaction failed", set())
     keep_bars(parent, b"again", set())
     assert (parent / "abc" / "bars.parquet").read_bytes() == b"again"
     assert [entry.name for entry in parent.iterdir()] == ["abc"]
+
+
+def test_a_folder_of_a_database_that_was_set_aside_is_moved_and_not_lost(parent: Path) -> None:
+    keep_bars(parent, b"its row is in another database now", set())
+    settle(parent / "abc")
+    keep_bars(parent, b"new", set())
+    assert (parent / "abc" / "bars.parquet").read_bytes() == b"new"
+    [moved] = parent.glob("abc.set-aside-*")
+    assert (moved / "bars.parquet").read_bytes() == b"its row is in another database now"
+
+
+def test_a_folder_named_by_its_content_is_taken_over(parent: Path) -> None:
+    keep_bars(parent, b"same", set(), named_by_content=True)
+    settle(parent / "abc")
+    keep_bars(parent, b"same", set(), named_by_content=True)
+    assert [entry.name for entry in parent.iterdir()] == ["abc"]
+
+
+def test_a_folder_whose_row_is_removed_is_debris_once_its_remover_is_dead(parent: Path, dead_name: str) -> None:
+    keep_bars(parent, b"bars", set())
+    settle(parent / "abc")
+    unsettle(parent / "abc")
+    assert sweep(parent, set()) == []  # this process lives
+    (parent / "abc" / ".unsettled").write_text(dead_name, encoding="utf-8")
+    assert sweep(parent, set()) == ["abc"]
 
 
 def test_debris_is_swept_by_the_first_folder_a_process_keeps_in_a_place(parent: Path, dead_name: str) -> None:

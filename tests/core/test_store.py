@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -15,8 +16,8 @@ import pytest
 import sqlalchemy as sa
 from notebook import add, metadata, module, notes, store, words
 
-from core.errors import DiskError, StoreUnusableError
-from core.store import JSON, WHOLE, Module, Store, inserted_id, strict_table
+from core.errors import DiskError, StoreLockedError, StoreUnusableError
+from core.store import JSON, WHOLE, Module, Store, inserted_id, set_aside, strict_table
 
 Start = Callable[..., subprocess.Popen[str]]
 RunTogether = Callable[..., list[str]]
@@ -196,13 +197,13 @@ def filled_database(tmp_path: Path, **pragmas: int) -> bytes:
 def test_an_empty_file_is_refused_and_left_alone() -> None:
     refused = refused_and_unchanged(b"")
     assert "empty file" in refused.value.what
-    assert "move that file" in cure_of(refused)
+    assert "set the file aside" in cure_of(refused)
 
 
 def test_a_text_file_is_refused_and_left_alone() -> None:
     refused = refused_and_unchanged(b"time,open,high,low,close\n")
     assert "damaged" in refused.value.what
-    assert "move that file" in cure_of(refused)
+    assert "set the file aside" in cure_of(refused)
 
 
 def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path)
         )
     refused = refused_and_unchanged((tmp_path / "foreign.db").read_bytes())
     assert "another program (application_id 0)" in refused.value.what
-    assert "move that file" in cure_of(refused)
+    assert "set the file aside" in cure_of(refused)
 
 
 def test_a_database_of_a_newer_sequence_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -225,7 +226,7 @@ def test_a_database_of_a_newer_sequence_is_refused_and_left_alone(tmp_path: Path
 def test_a_truncated_database_is_refused_and_left_alone(tmp_path: Path, kept: float) -> None:
     whole = filled_database(tmp_path)
     refused = refused_and_unchanged(whole[: int(kept if kept > 1 else len(whole) * kept)])
-    assert "move that file" in cure_of(refused)
+    assert "set the file aside" in cure_of(refused)
 
 
 def test_damage_in_the_middle_of_the_file_is_found_by_a_check_and_by_the_read_that_meets_it(tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ def test_damage_in_the_middle_of_the_file_is_found_by_a_check_and_by_the_read_th
     store.path.write_bytes(content)
     with pytest.raises(StoreUnusableError, match="is damaged") as found:
         store.check()
-    assert "move that file" in cure_of(found)
+    assert "set the file aside" in cure_of(found)
     with pytest.raises(StoreUnusableError, match="is damaged"):
         words()
 
@@ -482,3 +483,29 @@ def test_threads_write_through_one_store() -> None:
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(add, (str(number) for number in range(40))))
     assert sorted(words(), key=int) == [str(number) for number in range(40)]
+
+
+def test_a_file_set_aside_keeps_its_bytes_and_leaves_the_name_free() -> None:
+    store.path.parent.mkdir(parents=True, exist_ok=True)
+    store.path.write_bytes(b"no database")
+    with pytest.raises(StoreUnusableError) as refusal:
+        store.check()
+    moved = set_aside(Path(refusal.value.path))
+    assert moved.read_bytes() == b"no database"
+    assert moved.name.startswith(f"{store.path.stem}.set-aside-")
+    assert not store.path.exists()
+
+
+def test_a_file_that_another_process_has_open_is_not_set_aside() -> None:
+    store.path.parent.mkdir(parents=True, exist_ok=True)
+    store.path.write_bytes(b"no database")
+    hold = f"stream = open({str(store.path)!r}); print('open', flush=True); input()"
+    holder = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout
+        assert holder.stdout.readline() == "open\n"
+        with pytest.raises(StoreLockedError, match=f"process {holder.pid}"):
+            set_aside(store.path)
+        assert store.path.read_bytes() == b"no database"
+    finally:
+        holder.communicate("\n")

@@ -148,7 +148,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "The sample has no M5 bars. The sample holds EURUSD from 2017-04-19 09:00 to 2018-02-07 15:00 UTC, "
         "in H1, H4, D1, W1, MN1.",
     ),
-    "a source": ({"data_sources": ["GDELT"]}, "There is no data source 'GDELT' in this version. Known: Sample, CSV, Parquet."),
+    "a source": (
+        {"data_sources": ["GDELT"]},
+        "There is no data source 'GDELT' in this version. Known: Sample, CSV, Parquet.",
+    ),
     "a misspelt source": (
         {"data_sources": ["Smaple"]},
         "There is no data source 'Smaple' in this version. Did you mean 'Sample'? Known: Sample, CSV, Parquet.",

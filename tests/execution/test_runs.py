@@ -302,8 +302,8 @@ def test_a_disk_that_cannot_be_written_is_told_and_leaves_no_run(result: Backtes
 def test_what_a_failed_transaction_left_is_never_taken_for_the_next_run_of_that_name(
     result: BacktestResult, other: BacktestResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def keep_and_fail(*arguments: Any) -> None:
-        keep(*arguments)
+    def keep_and_fail(*arguments: Any, **options: Any) -> None:
+        keep(*arguments, **options)
         raise RuntimeError("the transaction could not be committed")
 
     with monkeypatch.context() as patched:
