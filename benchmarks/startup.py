@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -19,57 +17,18 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from session import ROOT, ask, report, server
+
 TARGET = 1.7
 PEER = "import pandas as pd\nimport streamlit as st\n\nst.title('Empty')\nst.write(pd.__version__)\n"
 
 
-async def first_finished_run(port: int) -> None:
-    """Connect as a browser does, ask for the page, and wait until its script has ended well."""
-    from streamlit.proto.BackMsg_pb2 import BackMsg
-    from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-    from websockets.asyncio.client import connect
-
-    ask = BackMsg()
-    ask.rerun_script.query_string = ""
-    while True:
-        try:
-            connection = await connect(f"ws://127.0.0.1:{port}/_stcore/stream", max_size=None)
-            break
-        except OSError:
-            await asyncio.sleep(0.01)
-    async with connection:
-        await connection.send(ask.SerializeToString())
-        async for data in connection:
-            message = ForwardMsg()
-            message.ParseFromString(data if isinstance(data, bytes) else data.encode())
-            if message.WhichOneof("type") == "script_finished":
-                if message.script_finished != ForwardMsg.FINISHED_SUCCESSFULLY:
-                    raise RuntimeError(f"the script ended with status {message.script_finished}")
-                return
-
-
 def seconds_to_first_page(script: Path, home: Path) -> float:
     """One cold start."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
-    options = ("--server.address", "127.0.0.1", "--server.headless", "true", "--server.fileWatcherType", "none")
     began = time.perf_counter()
-    server = subprocess.Popen(
-        [*command, *options],
-        cwd=script.parent,
-        env={**os.environ, "SEQUENCE_HOME": str(home)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        asyncio.run(asyncio.wait_for(first_finished_run(port), 60))
+    with server(script, home) as port:
+        asyncio.run(asyncio.wait_for(ask(port), 60))
         return time.perf_counter() - began
-    finally:
-        server.kill()
-        server.wait()
 
 
 def fill(home: Path) -> None:
@@ -103,26 +62,14 @@ def main() -> int:
             for name, (script, home) in sides.items():
                 times[name].append(seconds_to_first_page(script, home))
     medians = {name: statistics.median(values) for name, values in times.items()}
-    rows = [
-        {
-            "name": f"first finished run of Overview, {name} workbench",
-            "ours": round(medians[name], 3),
-            "peer": round(medians["peer"], 3),
-            "ratio": round(medians[name] / medians["peer"], 2),
-            "target": TARGET,
-            "met": medians[name] / medians["peer"] <= TARGET,
-            "note": f"seconds, median of {rounds}, interleaved; peer: an empty Streamlit app that imports pandas",
-        }
-        for name in ("empty", "filled")
-    ]
-    for row in rows:
-        print(
-            json.dumps(row)
-            if options.json
-            else f"{row['name']}: {row['ours']} s, peer {row['peer']} s, ratio {row['ratio']} (target {TARGET}, "
-            f"{'met' if row['met'] else 'missed'})"
-        )
-    return 0 if all(row["met"] for row in rows) else 1
+    note = f"seconds, median of {rounds}, interleaved; peer: an empty Streamlit app that imports pandas"
+    return report(
+        [
+            (f"first finished run of Overview, {name} workbench", medians[name], medians["peer"], TARGET, note)
+            for name in ("empty", "filled")
+        ],
+        as_json=options.json,
+    )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from market.bars import bars_of, symbols_in
 from market.timeframes import infer_timeframe
 
 _PARQUET = "data.parquet"
+_ROWS_READ_TOGETHER = 65_536  # a chart of the last month reads one or two groups of a million bars
 
 
 @dataclass(frozen=True)
@@ -74,24 +76,33 @@ class DatasetVersion:
 
     def frame(self) -> pd.DataFrame:
         """Everything in it, long when it holds several symbols. Raises InterventionError when the file is gone."""
+        return self._read(None, None)
+
+    def bars(
+        self, symbol: str | None = None, *, since: pd.Timestamp | None = None, columns: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """The bars of one symbol, from `since` on; without a name those of the only one.
+
+        `columns` reads no others. A version published without a column `symbol` holds the bars of one, whatever
+        it is called. Raises BarsError or InputError.
+        """
+        if not self.symbols:
+            return self._read(since, columns)
+        if symbol is None and len(self.symbols) > 1:
+            raise InputError(f"{self.label} holds several symbols.", f"Name one of {', '.join(self.symbols)}.")
+        wanted = None if columns is None else [*dict.fromkeys((*columns, "symbol"))]
+        return bars_of(self._read(since, wanted), symbol or self.symbols[0])
+
+    def _read(self, since: pd.Timestamp | None, columns: Sequence[str] | None) -> pd.DataFrame:
+        filters = None if since is None else [("time", ">=", since)]
+        known = None if columns is None else [name for name in columns if name in self.columns]
         try:
-            return pd.read_parquet(self.parquet_file)
+            return pd.read_parquet(self.parquet_file, columns=known, filters=filters)
         except (OSError, ValueError) as error:
             raise InterventionError(
                 f"The file of dataset version {self.short_hash} cannot be read: {self.parquet_file} ({error}).",
                 "Collect the data again, or put the folder back from a backup.",
             ) from error
-
-    def bars(self, symbol: str | None = None) -> pd.DataFrame:
-        """The bars of one symbol; without a name those of the only one. Raises BarsError or InputError.
-
-        A version published without a column `symbol` holds the bars of one, whatever it is called.
-        """
-        if not self.symbols:
-            return self.frame()
-        if symbol is None and len(self.symbols) > 1:
-            raise InputError(f"{self.label} holds several symbols.", f"Name one of {', '.join(self.symbols)}.")
-        return bars_of(self.frame(), symbol or self.symbols[0])
 
 
 @dataclass(frozen=True)
@@ -128,7 +139,7 @@ def publish_version(
     content_hash = hash_of(frame, lineage.preprocessing)
     parent = datasets_folder()
     with staged_folder(parent) as staged:
-        frame.to_parquet(staged / _PARQUET, compression="zstd")
+        frame.to_parquet(staged / _PARQUET, compression="zstd", row_group_size=_ROWS_READ_TOGETHER)
         (staged / "manifest.json").write_text(_manifest(frame, content_hash, lineage), encoding="utf-8")
         size_bytes = sum(file.stat().st_size for file in staged.iterdir())
         with store.write() as connection:

@@ -29,7 +29,7 @@ from execution.comparison import compare_runs
 from execution.metrics import compute_metrics
 from execution.registry import strategy_named
 from execution.result import BacktestResult, RunSettings
-from execution.runs import StoredRun, annotate_run, delete_run, find_run, list_runs, store_run, trades_of
+from execution.runs import StoredRun, annotate_run, delete_run, find_run, list_runs, newest_trades, store_run, trades_of
 from execution.strategy import Strategy
 from market.bars import bars_of, check_bars, symbols_in
 from market.calendar import closed_bars
@@ -137,9 +137,15 @@ class BacktestManager:
         """The stored run of that name; raises UnknownNameError offering the nearest."""
         return find_run(self._store, run_id)
 
-    def trades(self, run: StoredRun) -> pd.DataFrame:
-        """The trades of a stored run, in the order they ended."""
-        return trades_of(self._store, run)
+    def trades(
+        self, run: StoredRun, *, since: pd.Timestamp | None = None, until: pd.Timestamp | None = None
+    ) -> pd.DataFrame:
+        """The trades of a stored run in the order they ended; with `since` and `until` those open between."""
+        return trades_of(self._store, run, since=since, until=until)
+
+    def newest_trades(self, run: StoredRun, limit: int, skip: int = 0) -> pd.DataFrame:
+        """A page of a stored run's trades, the last to end first."""
+        return newest_trades(self._store, run, limit, skip)
 
     def annotate(self, run_id: str, note: str | None = None, tags: Iterable[str] | None = None) -> StoredRun:
         """Write a note (at most 2,000 characters) and tags (at most 10) to a run and return it as stored.

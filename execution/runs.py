@@ -232,7 +232,8 @@ def _checked_tags(tags: object) -> list[str]:
         trimmed = tag.strip() if isinstance(tag, str) else tag
         if not isinstance(trimmed, str) or not _TAG.fullmatch(trimmed):
             raise InputError(
-                f"The tag {tag!r} cannot be used.", "Use 1 to 30 letters, digits, spaces, '-', '_' or '.' for each tag."
+                f"The tag {trimmed!r} cannot be used.",
+                "Use 1 to 30 letters, digits, spaces, '-', '_' or '.' for each tag.",
             )
         kept.setdefault(trimmed.casefold(), trimmed)
     if len(kept) > MOST_TAGS:
@@ -246,12 +247,31 @@ def _stored(row: dict[str, Any]) -> StoredRun:
     return StoredRun(**{**row, "metrics": metrics, "tags": row["tags"] or []})
 
 
-def trades_of(store: Store, run: StoredRun) -> pd.DataFrame:
-    """The trades of a run in the order they ended, with aware UTC times; columns as `execution.result`."""
+def trades_of(
+    store: Store, run: StoredRun, *, since: pd.Timestamp | None = None, until: pd.Timestamp | None = None
+) -> pd.DataFrame:
+    """The trades of a run in the order they ended, with aware UTC times; columns as `execution.result`.
+
+    With `since` and `until` those that were open at some time between.
+    """
     query = sa.select(tables.trades).where(tables.trades.c.backtest_id == run.id).order_by(tables.trades.c.id)
-    trades = pd.DataFrame(store.rows(query), columns=[column.name for column in tables.trades.columns])
+    if since is not None:
+        query = query.where(tables.trades.c.exit_time >= utc_text(since))
+    if until is not None:
+        query = query.where(tables.trades.c.entry_time <= utc_text(until))
+    return _trade_frame(store.rows(query))
+
+
+def newest_trades(store: Store, run: StoredRun, limit: int, skip: int = 0) -> pd.DataFrame:
+    """A page of a run's trades, the last to end first."""
+    query = sa.select(tables.trades).where(tables.trades.c.backtest_id == run.id).order_by(tables.trades.c.id.desc())
+    return _trade_frame(store.rows(query.limit(limit).offset(skip)))
+
+
+def _trade_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    trades = pd.DataFrame(rows, columns=[column.name for column in tables.trades.columns])
     for column in ("entry_time", "exit_time"):
-        trades[column] = pd.to_datetime(trades[column], utc=True)
+        trades[column] = pd.to_datetime(trades[column], utc=True, format="ISO8601")
     return trades[list(TRADE_COLUMNS)]
 
 

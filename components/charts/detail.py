@@ -12,11 +12,12 @@ import pandas as pd
 def thin_bars(bars: pd.DataFrame, points: int) -> pd.DataFrame:
     """At most `points` candles: neighbours joined (first open, highest high, lowest low, last close).
 
-    A joined candle carries the open time of its first bar.
+    A joined candle carries the open time of its first bar; other columns have the value of its last.
     """
     step = max(1, math.ceil(len(bars) / points))
     groups = np.arange(len(bars)) // step
-    joined = bars.groupby(groups).agg({"open": "first", "high": "max", "low": "min", "close": "last"})
+    how = dict.fromkeys(bars.columns, "last") | {"open": "first", "high": "max", "low": "min"}
+    joined = bars.groupby(groups).agg(how)
     return joined.set_axis(bars.index[::step])
 
 
@@ -33,3 +34,11 @@ def thin_line(series: pd.Series, points: int) -> pd.Series:
         if np.isfinite(stretch).any():
             kept.update((begin + int(np.nanargmin(stretch)), begin + int(np.nanargmax(stretch))))
     return series.iloc[sorted(kept)]
+
+
+def thin_trades(trades: pd.DataFrame, most: int) -> pd.DataFrame:
+    """At most `most` trades, evenly taken over time, the best and the worst among them."""
+    if len(trades) <= most:
+        return trades
+    even = np.linspace(0, len(trades) - 1, most - 2).astype(int)
+    return trades.iloc[sorted({*even.tolist(), int(trades["pnl"].argmax()), int(trades["pnl"].argmin())})]

@@ -13,6 +13,7 @@ from components.charts.template import CHOSEN, TEXT, WARNING, palette, styled
 
 _LINES = (CHOSEN, WARNING, "#b79bff")
 _MOST_BREAKS = 200
+Breaks = list[dict[str, list[str]]]
 
 
 def price_figure(
@@ -22,11 +23,13 @@ def price_figure(
     points: int,
     lines: Mapping[str, pd.Series] | None = None,
     trades: pd.DataFrame | None = None,
+    closed: Breaks | None = None,
     height: int = 360,
 ) -> go.Figure:
     """`bars` as at most `points` candles; `lines` are prices by name, `trades` those of a run (entry and exit marks).
 
-    Times are UTC. The figure holds what lies inside the range of `bars` only.
+    Times are UTC. The figure holds what lies inside the range of `bars` only. Where `bars` are joined already,
+    `closed` are the `closed_hours` of those they stand for.
     """
     colours = palette()
     candles = thin_bars(bars, points)
@@ -50,11 +53,13 @@ def price_figure(
         _mark_trades(figure, trades, bars, digits)
     styled(figure, height)
     figure.update_yaxes(tickformat=f".{min(digits, 4)}f", hoverformat=f".{digits}f")
-    figure.update_xaxes(rangebreaks=_closed_hours(bars), hoverformat="%a %Y-%m-%d %H:%M UTC")
+    figure.update_xaxes(
+        rangebreaks=closed_hours(bars) if closed is None else closed, hoverformat="%a %Y-%m-%d %H:%M UTC"
+    )
     return figure
 
 
-def _closed_hours(bars: pd.DataFrame) -> list[dict[str, list[str]]]:
+def closed_hours(bars: pd.DataFrame) -> Breaks:
     """The stretches without bars; the longest where there are too many for plotly to handle quickly.
 
     Of the bars and not of the candles drawn: a candle may join Friday and Sunday.

@@ -1,4 +1,4 @@
-"""The cards of the Backtesting page."""
+"""The form of the Backtesting page: dataset, strategy, its parameters and the costs."""
 
 from __future__ import annotations
 
@@ -6,27 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
-from components.charts.equity import equity_figure
-from components.charts.price import price_figure
-from components.numbers import DASH, number, percent, ratio, stamp
-from components.panels.chart import drawn_words, range_choice, show_figure, within
+from components.numbers import number
 from components.panels.choice import choose
-from components.panels.failure import failures_shown
-from components.panels.page import card, metric, metric_row
-from components.panels.table import Format, csv_button, show_table
 from components.panels.words import verbatim
 from core.errors import InputError
 from core.settings import current_settings
 from data.pipeline_controller import controller
 from data.versions import DatasetVersion
-from execution.metrics import ENOUGH_TRADES, METRICS, drawdown
 from execution.registry import find_strategies
 from execution.runs import StoredRun
 from execution.strategy import Parameter, Strategy, Value
-from market.symbols import Symbol, symbol_of
+from market.symbols import symbol_of
 
 # Until jobs exist, a page runs what takes seconds.
 MOST_BARS = 200_000
@@ -228,219 +220,3 @@ def _ask_parameter(strategy: Strategy, parameter: Parameter) -> Value:
         key=key,
         help=f"{parameter.meaning}; {parameter.low:g} to {parameter.high:g}.",
     )
-
-
-def show_metrics(run: StoredRun) -> None:
-    """What was asked, and the answer in six figures."""
-    instrument = symbol_of(run.symbol)
-    parameters = ", ".join(f"{name} {value}" for name, value in run.settings["parameters"].items())
-    st.caption(
-        verbatim(
-            f"{run.symbol} {run.timeframe}, {number(run.bars)} bars, {stamp(run.first_time)[:10]} to "
-            f"{stamp(run.last_time)[:10]} · dataset {run.dataset_hash[:8]} · {parameters or 'no parameters'} · "
-            f"spread {run.settings['spread_pips']:g} pips · commission {_commission(run)} · "
-            f"leverage {1 / run.settings['margin']:g}"
-        )
-    )
-    figures, row = run.metrics, metric_row()
-    metric(
-        row,
-        f"Net result, {instrument.quote}",
-        number(figures["net_profit"], 2, sign=True),
-        percent(run.total_return, sign=True),
-        _tip("total_return"),
-    )
-    metric(row, "Sharpe", _ratio(run, "sharpe_ratio"), "daily, per year", _tip("sharpe_ratio"))
-    metric(
-        row,
-        "Drawdown",
-        percent(run.max_drawdown, sign=True),
-        f"{number(figures['max_drawdown_days'])} days under",
-        f"{_tip('max_drawdown')} Longest under water: {METRICS['max_drawdown_days'].formula}.",
-    )
-    metric(
-        row,
-        f"Per trade, {instrument.quote}",
-        number(figures["expectancy"], 2, sign=True),
-        f"n = {number(run.trades_count)} trades",
-        _tip("expectancy"),
-    )
-    metric(
-        row,
-        "Profit factor",
-        _ratio(run, "profit_factor"),
-        f"{percent(run.win_rate)} won" if run.trades_count else "no trade",
-        _tip("profit_factor"),
-    )
-    metric(row, "Time in market", percent(figures["exposure_pct"]), f"{number(run.bars)} bars", _tip("exposure_pct"))
-
-
-def show_equity(run: StoredRun, equity: pd.Series) -> None:
-    """Equity against holding the symbol, drawdown below."""
-    points = current_settings().display.chart_points
-    drawn = min(len(equity), points)
-    with card("Equity and drawdown", f"drawn {number(drawn)} of {number(len(equity))} points, extremes kept · UTC"):
-        with failures_shown():
-            closes = bars_of_run(run)["close"]
-            figure = equity_figure(
-                equity,
-                drawdown(equity),
-                name=run.run_id,
-                currency=symbol_of(run.symbol).quote,
-                points=points,
-                benchmark=run.cash * closes / closes.iloc[0],
-            )
-            show_figure(figure, "backtest.equity", f"equity_{run.run_id}")
-        table = equity.to_frame("equity").assign(drawdown_pct=100 * drawdown(equity))
-        csv_button("Equity as CSV", lambda: table, f"equity_{run.run_id}.csv", key="backtest.equity.csv")
-        for note in run.notes:
-            st.caption(verbatim(note))
-
-
-def show_trades(run: StoredRun, trades: pd.DataFrame) -> None:
-    """Trades on the price, and the list of them; the chosen one is shown in the chart."""
-    instrument = symbol_of(run.symbol)
-    if trades.empty:
-        with card("Trades"):
-            st.markdown("This run made no trade, so there is nothing to list.")
-        return
-    with st.container(gap="xsmall"):
-        chart = st.container()
-        newest_first = trades.iloc[::-1].reset_index(drop=True)
-        with card("Trades", f"{number(len(trades))} · newest first · select one to see it · times UTC"):
-            shown = _trade_table(newest_first, instrument)
-            selected = show_table(
-                shown,
-                key="backtest.trades",
-                formats=_trade_formats(instrument),
-                signed=[f"Net, {instrument.quote}", "Pips"],
-                selectable=True,
-            )
-            csv_button("Trades as CSV", lambda: trades, f"trades_{run.run_id}.csv", key="backtest.trades.csv")
-        with chart:
-            _show_price(run, trades, None if selected is None else newest_first.iloc[selected], instrument)
-
-
-def _show_price(run: StoredRun, trades: pd.DataFrame, trade: pd.Series | None, instrument: Symbol) -> None:
-    bars = bars_of_run(run)
-    points = current_settings().display.chart_points
-    with card("Trades on price", f"{run.symbol} {run.timeframe} · UTC"):
-        row = st.container(horizontal=True, vertical_alignment="center")
-        with row:
-            choice = range_choice("range", default="3M")
-        if trade is None:
-            shown, words = within(bars, choice), ""
-        else:
-            margin = max(40, int(trade["exit_bar"] - trade["entry_bar"]))
-            shown = bars.iloc[max(0, trade["entry_bar"] - margin) : trade["exit_bar"] + margin]
-            words = f", around the {trade['side']} trade of {stamp(trade['entry_time'].to_pydatetime())}"
-        row.caption(f"{drawn_words(len(shown), len(bars), points)}{words}")
-        figure = price_figure(shown, digits=instrument.digits, points=points, trades=trades)
-        show_figure(figure, "backtest.price", f"trades_{run.run_id}")
-
-
-def _trade_table(trades: pd.DataFrame, instrument: Symbol) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "#": range(len(trades), 0, -1),
-            "Entry, UTC": [stamp(moment.to_pydatetime()) for moment in trades["entry_time"]],
-            "Exit, UTC": [stamp(moment.to_pydatetime()) for moment in trades["exit_time"]],
-            "Side": trades["side"],
-            f"Net, {instrument.quote}": trades["pnl"],
-            "Pips": trades["pips"],
-            "Units": trades["size"].abs(),
-            "Price in": trades["entry_price"],
-            "Price out": trades["exit_price"],
-            f"Commission, {instrument.quote}": trades["commission"],
-            "Exit by": trades["exit_reason"],
-        }
-    )
-
-
-def _trade_formats(instrument: Symbol) -> dict[str, Format]:
-    def price(value: float) -> str:
-        return f"{value:.{instrument.digits}f}"
-
-    return {
-        f"Net, {instrument.quote}": lambda value: number(value, 2, sign=True),
-        "Pips": lambda value: number(value, 1, sign=True),
-        "Units": number,
-        "Price in": price,
-        "Price out": price,
-        f"Commission, {instrument.quote}": lambda value: number(value, 2),
-    }
-
-
-def show_statistics(run: StoredRun) -> None:
-    """Every figure with its unit, formula and source; the library's own beside ours."""
-    quote = symbol_of(run.symbol).quote
-    ours = pd.DataFrame(
-        [
-            (each.title, _value(run, name), quote if each.unit == "money" else each.unit, each.formula, each.source)
-            for name, each in METRICS.items()
-        ],
-        columns=["Statistic", "Value", "Unit", "Formula", "Source"],
-    )
-    with card("Statistics", "daily figures on trading days that end 17:00 New York, risk-free rate 0"):
-        show_table(
-            ours,
-            key="backtest.statistics",
-            right=["Value"],
-            widths={"Statistic": 200, "Value": 100, "Unit": 80, "Formula": 480, "Source": 300},
-            rows=len(ours),
-        )
-        csv_button("Statistics as CSV", lambda: _figures(run), f"statistics_{run.run_id}.csv", "backtest.stats.csv")
-        with st.expander("The same as backtesting.py computes them"):
-            st.caption("It counts calendar days in UTC, about 312 a year for FX, and annualises them with 252.")
-            library = pd.DataFrame(
-                [(name, _plain_value(value)) for name, value in run.lib_metrics.items()], columns=["Statistic", "Value"]
-            )
-            show_table(library, key="backtest.library", right=["Value"], widths={"Statistic": 300}, rows=len(library))
-
-
-def version_of(run: StoredRun) -> DatasetVersion:
-    """The dataset version the run was made on."""
-    return controller.version(run.dataset_version_id)
-
-
-def bars_of_run(run: StoredRun) -> pd.DataFrame:
-    """The very bars the run was made on."""
-    return version_of(run).bars(run.symbol)
-
-
-def _tip(name: str) -> str:
-    each = METRICS[name]
-    source = "" if each.source == "definition" else f" Source: {each.source}."
-    return f"{each.title}: {each.formula}.{source}"
-
-
-def _ratio(run: StoredRun, name: str) -> str:
-    return ratio(run.metrics[name] if name != "profit_factor" else run.profit_factor, run.trades_count, ENOUGH_TRADES)
-
-
-def _value(run: StoredRun, name: str) -> str:
-    each, value = METRICS[name], run.metrics[name]
-    if each.is_ratio:
-        return _ratio(run, name)
-    if each.unit in {"trades", "days"}:
-        return number(value)
-    return number(value, 2, sign=name in {"total_return", "net_profit", "cagr_pct", "expectancy", "average_pips"})
-
-
-def _figures(run: StoredRun) -> pd.DataFrame:
-    """All figures unrounded, for a spreadsheet."""
-    return pd.DataFrame(
-        [(name, METRICS[name].title, run.metrics[name], METRICS[name].unit) for name in METRICS]
-        + [(name, name, value, "") for name, value in run.lib_metrics.items()],
-        columns=["name", "statistic", "value", "unit"],
-    )
-
-
-def _plain_value(value: Any) -> str:
-    if value is None:
-        return DASH
-    return number(value, 3) if isinstance(value, (int, float)) else str(value)
-
-
-def _commission(run: StoredRun) -> str:
-    return DASH if run.commission is None else percent(100 * run.commission)

@@ -10,12 +10,12 @@ import streamlit as st
 
 from components.charts.price import price_figure
 from components.numbers import number, percent, size, stamp
-from components.panels.chart import drawn_words, range_choice, show_figure, within
+from components.panels.chart import AVERAGES, drawn_bars, drawn_words, range_choice, range_start, show_figure
 from components.panels.choice import choose
 from components.panels.failure import failures_shown
 from components.panels.page import card, columns, metric, metric_row
 from components.panels.table import csv_button, show_table
-from core.settings import current_settings
+from core.settings import current_settings, output_folder
 from data.versions import DatasetVersion
 from market.symbols import symbol_of
 from workbench import BACKTESTING
@@ -65,14 +65,20 @@ def show_bars(version: DatasetVersion) -> None:
         with row:
             symbol = _ask_symbol(version)
             choice = range_choice("range")
-        bars = version.bars(symbol)
-        shown = within(bars, choice)
-        row.caption(drawn_words(len(shown), len(bars), points))
-        lines = {name.replace("sma_", "SMA "): bars[name] for name in ("sma_20", "sma_50") if name in bars}
-        digits = symbol_of(symbol).digits if symbol else 5
-        show_figure(price_figure(shown, digits=digits, points=points, lines=lines), "data.chart", f"{symbol}_{choice}")
+        drawn = drawn_bars(str(output_folder()), version, symbol, choice, points)
+        row.caption(drawn_words(drawn.bars, version.rows, points))
+        lines = {name.replace("sma_", "SMA "): drawn.candles[name] for name in AVERAGES if name in drawn.candles}
+        figure = price_figure(
+            drawn.candles,
+            digits=symbol_of(symbol).digits if symbol else 5,
+            points=points,
+            lines=lines,
+            closed=drawn.closed,
+        )
+        show_figure(figure, "data.chart", f"{symbol}_{choice}")
+        since = range_start(pd.Timestamp(version.last_time), choice)
         file_name = f"{symbol}_{version.timeframe}_{choice}.csv"
-        csv_button("Bars shown as CSV", lambda: shown, file_name, key="data.chart.csv")
+        csv_button("Bars shown as CSV", lambda: version.bars(symbol, since=since), file_name, key="data.chart.csv")
 
 
 def _ask_symbol(version: DatasetVersion) -> str | None:

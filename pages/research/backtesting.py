@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from components.panels.backtest import (
-    Request,
-    ask_request,
-    show_equity,
-    show_metrics,
-    show_statistics,
-    show_trades,
-    version_of,
-)
+from components.panels.backtest import Request, ask_request
 from components.panels.failure import failures_shown
 from components.panels.history import ask_run, show_history, show_outcome, show_remarks
 from components.panels.page import card, columns, do_once, page_header, sample_badge, show_badges
+from components.panels.result import show_equity, show_metrics, show_statistics, show_trades, version_of
 from data.pipeline_controller import DatasetVersion, controller
 from execution.backtest_manager import manager
 from workbench import DATA_PIPELINE, OVERVIEW
@@ -73,11 +66,11 @@ def show() -> None:
         show_remarks(chosen)
         show_metrics(chosen)
         with failures_shown():
-            show_equity(chosen, chosen.equity())
+            show_equity(chosen)
             show_badges(header, *sample_badge(version_of(chosen)))
     show_history(runs, chosen)
     with failures_shown():
-        show_trades(chosen, manager.trades(chosen))
+        show_trades(chosen)
     show_statistics(chosen)
 
 

@@ -1,0 +1,286 @@
+"""One stored run on the Backtesting page: figures, curves, trades, statistics.
+
+Whatever a run's size, a chart is drawn with about `display.chart_points` points and the trades come by page:
+the thinned lines are kept for an hour, because a stored run and a dataset version never change.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from components.charts.detail import thin_bars, thin_line, thin_trades
+from components.charts.equity import equity_figure
+from components.charts.price import closed_hours, price_figure
+from components.numbers import DASH, number, percent, ratio, stamp
+from components.panels.chart import Drawn, drawn_bars, drawn_words, range_choice, show_figure
+from components.panels.page import card, metric, metric_row
+from components.panels.table import Format, csv_button, show_table
+from components.panels.words import verbatim
+from core.settings import current_settings, output_folder
+from data.pipeline_controller import controller
+from data.versions import DatasetVersion
+from execution.backtest_manager import manager
+from execution.metrics import ENOUGH_TRADES, METRICS, drawdown
+from execution.runs import StoredRun
+from market.bars import PRICES
+from market.symbols import Symbol, symbol_of
+from market.timeframes import parse_timeframe
+
+TRADES_A_PAGE = 200
+
+
+def show_metrics(run: StoredRun) -> None:
+    """What was asked, and the answer in six figures."""
+    instrument = symbol_of(run.symbol)
+    parameters = ", ".join(f"{name} {value}" for name, value in run.settings["parameters"].items())
+    st.caption(
+        verbatim(
+            f"{run.symbol} {run.timeframe}, {number(run.bars)} bars, {stamp(run.first_time)[:10]} to "
+            f"{stamp(run.last_time)[:10]} · dataset {run.dataset_hash[:8]} · {parameters or 'no parameters'} · "
+            f"spread {run.settings['spread_pips']:g} pips · commission {_commission(run)} · "
+            f"leverage {1 / run.settings['margin']:g}"
+        )
+    )
+    figures, row = run.metrics, metric_row()
+    metric(
+        row,
+        f"Net result, {instrument.quote}",
+        number(figures["net_profit"], 2, sign=True),
+        percent(run.total_return, sign=True),
+        _tip("total_return"),
+    )
+    metric(row, "Sharpe", _ratio(run, "sharpe_ratio"), "daily, per year", _tip("sharpe_ratio"))
+    metric(
+        row,
+        "Drawdown",
+        percent(run.max_drawdown, sign=True),
+        f"{number(figures['max_drawdown_days'])} days under",
+        f"{_tip('max_drawdown')} Longest under water: {METRICS['max_drawdown_days'].formula}.",
+    )
+    metric(
+        row,
+        f"Per trade, {instrument.quote}",
+        number(figures["expectancy"], 2, sign=True),
+        f"n = {number(run.trades_count)} trades",
+        _tip("expectancy"),
+    )
+    metric(
+        row,
+        "Profit factor",
+        _ratio(run, "profit_factor"),
+        f"{percent(run.win_rate)} won" if run.trades_count else "no trade",
+        _tip("profit_factor"),
+    )
+    metric(row, "Time in market", percent(figures["exposure_pct"]), f"{number(run.bars)} bars", _tip("exposure_pct"))
+
+
+def show_equity(run: StoredRun) -> None:
+    """Equity against holding the symbol, drawdown below."""
+    points = current_settings().display.chart_points
+    drawn = min(run.bars, points)
+    with card("Equity and drawdown", f"drawn {number(drawn)} of {number(run.bars)} points, extremes kept · UTC"):
+        lines = _equity_lines(str(output_folder()), run, points)
+        figure = equity_figure(
+            lines["equity"],
+            lines["drawdown"],
+            name=run.run_id,
+            currency=symbol_of(run.symbol).quote,
+            points=points,
+            benchmark=lines["held"],
+        )
+        show_figure(figure, "backtest.equity", f"equity_{run.run_id}")
+        csv_button("Equity as CSV", lambda: _equity_table(run), f"equity_{run.run_id}.csv", key="backtest.equity.csv")
+        for note in run.notes:
+            st.caption(verbatim(note))
+
+
+@st.cache_data(
+    ttl=3600,
+    max_entries=16,
+    show_spinner="Reading the equity curve",
+    hash_funcs={StoredRun: lambda run: (run.id, run.content_digest)},
+)
+def _equity_lines(home: str, run: StoredRun, points: int) -> dict[str, pd.Series]:
+    """The lines of the equity chart, thinned: a stored run never changes. `home` tells workbenches apart."""
+    equity = run.equity()
+    closes = version_of(run).bars(run.symbol, columns=["close"])["close"]
+    lines = {"equity": equity, "drawdown": drawdown(equity), "held": run.cash * closes / closes.iloc[0]}
+    return {name: thin_line(line, points) for name, line in lines.items()}
+
+
+def _equity_table(run: StoredRun) -> pd.DataFrame:
+    equity = run.equity()
+    return equity.to_frame("equity").assign(drawdown_pct=100 * drawdown(equity))
+
+
+def show_trades(run: StoredRun) -> None:
+    """Trades on the price, and the list of them by page; the chosen one is shown in the chart."""
+    instrument = symbol_of(run.symbol)
+    if not run.trades_count:
+        with card("Trades"):
+            st.markdown("This run made no trade, so there is nothing to list.")
+        return
+    chart = st.container()
+    with card("Trades", f"{number(run.trades_count)} · newest first · select one to see it · times UTC"):
+        skip = _ask_page(run.trades_count)
+        newest_first = manager.newest_trades(run, TRADES_A_PAGE, skip)
+        selected = show_table(
+            _trade_table(newest_first, instrument, run.trades_count - skip),
+            key=f"backtest.trades.{run.run_id}.{skip}",
+            formats=_trade_formats(instrument),
+            signed=[f"Net, {instrument.quote}", "Pips"],
+            selectable=True,
+        )
+        csv_button("Trades as CSV", lambda: manager.trades(run), f"trades_{run.run_id}.csv", key="backtest.trades.csv")
+    with chart:
+        _show_price(run, None if selected is None else newest_first.iloc[selected], instrument)
+
+
+def _ask_page(count: int) -> int:
+    """Which page of the list; how many rows to skip."""
+    pages = -(-count // TRADES_A_PAGE)
+    if pages < 2:
+        return 0
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        page = st.number_input("Page", 1, pages, key="backtest.trades.page", width=140)
+        st.caption(f"of {number(pages)}, {TRADES_A_PAGE} trades each")
+    return (page - 1) * TRADES_A_PAGE
+
+
+def _show_price(run: StoredRun, trade: pd.Series | None, instrument: Symbol) -> None:
+    points = current_settings().display.chart_points
+    with card("Trades on price", f"{run.symbol} {run.timeframe} · UTC"):
+        row = st.container(horizontal=True, vertical_alignment="center")
+        with row:
+            choice = range_choice("range", default="3M")
+        version = version_of(run)
+        if trade is None:
+            drawn, words = drawn_bars(str(output_folder()), version, run.symbol, choice, points), ""
+        else:
+            drawn = _around(version, run.symbol, trade, points)
+            words = f", around the {trade['side']} trade of {stamp(trade['entry_time'].to_pydatetime())}"
+        trades = manager.trades(run, since=drawn.candles.index[0], until=drawn.candles.index[-1])
+        marked = thin_trades(trades, points // 3)
+        row.caption(
+            f"{drawn_words(drawn.bars, run.bars, points)}, {number(len(marked))} of {number(len(trades))} trades{words}"
+        )
+        figure = price_figure(
+            drawn.candles, digits=instrument.digits, points=points, trades=marked, closed=drawn.closed
+        )
+        show_figure(figure, "backtest.price", f"trades_{run.run_id}")
+
+
+def _around(version: DatasetVersion, symbol: str, trade: pd.Series, points: int) -> Drawn:
+    """The bars of one trade with as many before and after, at least forty."""
+    margin = max(40, int(trade["exit_bar"] - trade["entry_bar"]))
+    # Twice the time that so many bars take, for weekends.
+    before = parse_timeframe(version.timeframe).delta * (2 * margin) + pd.Timedelta(days=4)
+    bars = version.bars(symbol, since=trade["entry_time"] - before, columns=PRICES)
+    entry, end = bars.index.get_indexer(pd.DatetimeIndex([trade["entry_time"], trade["exit_time"]]))
+    shown = bars.iloc[max(0, entry - margin) : end + margin]
+    return Drawn(thin_bars(shown, points), len(shown), closed_hours(shown))
+
+
+def _trade_table(trades: pd.DataFrame, instrument: Symbol, newest: int) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "#": range(newest, newest - len(trades), -1),
+            "Entry, UTC": [stamp(moment.to_pydatetime()) for moment in trades["entry_time"]],
+            "Exit, UTC": [stamp(moment.to_pydatetime()) for moment in trades["exit_time"]],
+            "Side": trades["side"],
+            f"Net, {instrument.quote}": trades["pnl"],
+            "Pips": trades["pips"],
+            "Units": trades["size"].abs(),
+            "Price in": trades["entry_price"],
+            "Price out": trades["exit_price"],
+            f"Commission, {instrument.quote}": trades["commission"],
+            "Exit by": trades["exit_reason"],
+        }
+    )
+
+
+def _trade_formats(instrument: Symbol) -> dict[str, Format]:
+    def price(value: float) -> str:
+        return f"{value:.{instrument.digits}f}"
+
+    return {
+        f"Net, {instrument.quote}": lambda value: number(value, 2, sign=True),
+        "Pips": lambda value: number(value, 1, sign=True),
+        "Units": number,
+        "Price in": price,
+        "Price out": price,
+        f"Commission, {instrument.quote}": lambda value: number(value, 2),
+    }
+
+
+def show_statistics(run: StoredRun) -> None:
+    """Every figure with its unit, formula and source; the library's own beside ours."""
+    quote = symbol_of(run.symbol).quote
+    ours = pd.DataFrame(
+        [
+            (each.title, _value(run, name), quote if each.unit == "money" else each.unit, each.formula, each.source)
+            for name, each in METRICS.items()
+        ],
+        columns=["Statistic", "Value", "Unit", "Formula", "Source"],
+    )
+    with card("Statistics", "daily figures on trading days that end 17:00 New York, risk-free rate 0"):
+        show_table(
+            ours,
+            key="backtest.statistics",
+            right=["Value"],
+            widths={"Statistic": 200, "Value": 100, "Unit": 80, "Formula": 480, "Source": 300},
+            rows=len(ours),
+        )
+        csv_button("Statistics as CSV", lambda: _figures(run), f"statistics_{run.run_id}.csv", "backtest.stats.csv")
+        with st.expander("The same as backtesting.py computes them"):
+            st.caption("It counts calendar days in UTC, about 312 a year for FX, and annualises them with 252.")
+            library = pd.DataFrame(
+                [(name, _plain_value(value)) for name, value in run.lib_metrics.items()], columns=["Statistic", "Value"]
+            )
+            show_table(library, key="backtest.library", right=["Value"], widths={"Statistic": 300}, rows=len(library))
+
+
+def version_of(run: StoredRun) -> DatasetVersion:
+    """The dataset version the run was made on."""
+    return controller.version(run.dataset_version_id)
+
+
+def _tip(name: str) -> str:
+    each = METRICS[name]
+    source = "" if each.source == "definition" else f" Source: {each.source}."
+    return f"{each.title}: {each.formula}.{source}"
+
+
+def _ratio(run: StoredRun, name: str) -> str:
+    return ratio(run.metrics[name], run.trades_count, ENOUGH_TRADES)
+
+
+def _value(run: StoredRun, name: str) -> str:
+    each, value = METRICS[name], run.metrics[name]
+    if each.is_ratio:
+        return _ratio(run, name)
+    if each.unit in {"trades", "days"}:
+        return number(value)
+    return number(value, 2, sign=name in {"total_return", "net_profit", "cagr_pct", "expectancy", "average_pips"})
+
+
+def _figures(run: StoredRun) -> pd.DataFrame:
+    """All figures unrounded, for a spreadsheet."""
+    return pd.DataFrame(
+        [(name, METRICS[name].title, run.metrics[name], METRICS[name].unit) for name in METRICS]
+        + [(name, name, value, "") for name, value in run.lib_metrics.items()],
+        columns=["name", "statistic", "value", "unit"],
+    )
+
+
+def _plain_value(value: Any) -> str:
+    if value is None:
+        return DASH
+    return number(value, 3) if isinstance(value, (int, float)) else str(value)
+
+
+def _commission(run: StoredRun) -> str:
+    return DASH if run.commission is None else percent(100 * run.commission)
