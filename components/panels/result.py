@@ -19,6 +19,7 @@ from components.panels.chart import Drawn, drawn_bars, drawn_words, range_choice
 from components.panels.page import card, metric, metric_row
 from components.panels.table import Format, csv_button, show_table
 from components.panels.words import verbatim
+from core.errors import SequenceError
 from core.settings import current_settings, output_folder
 from data.pipeline_controller import controller
 from data.versions import DatasetVersion
@@ -83,13 +84,18 @@ def show_equity(run: StoredRun) -> None:
     drawn = min(run.bars, points)
     with card("Equity and drawdown", f"drawn {number(drawn)} of {number(run.bars)} points, extremes kept · UTC"):
         lines = _equity_lines(str(output_folder()), run, points)
+        try:
+            held = _held_line(str(output_folder()), run, version_of(run), points)
+        except SequenceError as error:
+            held = None
+            st.warning(verbatim(f"Buy and hold is not drawn. {error.what} {error.cure}"))
         figure = equity_figure(
             lines["equity"],
             lines["drawdown"],
             name=run.run_id,
             currency=symbol_of(run.symbol).quote,
             points=points,
-            benchmark=lines["held"],
+            benchmark=held,
         )
         show_figure(figure, "backtest.equity", f"equity_{run.run_id}")
         csv_button("Equity as CSV", lambda: _equity_table(run), f"equity_{run.run_id}.csv", key="backtest.equity.csv")
@@ -106,9 +112,22 @@ def show_equity(run: StoredRun) -> None:
 def _equity_lines(home: str, run: StoredRun, points: int) -> dict[str, pd.Series]:
     """The lines of the equity chart, thinned: a stored run never changes. `home` tells workbenches apart."""
     equity = run.equity()
-    closes = version_of(run).bars(run.symbol, columns=["close"])["close"]
-    lines = {"equity": equity, "drawdown": drawdown(equity), "held": run.cash * closes / closes.iloc[0]}
-    return {name: thin_line(line, points) for name, line in lines.items()}
+    return {name: thin_line(line, points) for name, line in (("equity", equity), ("drawdown", drawdown(equity)))}
+
+
+@st.cache_data(
+    ttl=3600,
+    max_entries=16,
+    show_spinner="Reading the bars",
+    hash_funcs={
+        StoredRun: lambda run: (run.id, run.content_digest),
+        DatasetVersion: lambda version: version.content_hash,
+    },
+)
+def _held_line(home: str, run: StoredRun, version: DatasetVersion, points: int) -> pd.Series:
+    """What the cash would have become in the symbol itself, without leverage; thinned, and kept like the equity."""
+    closes = version.bars(run.symbol, columns=["close"])["close"]
+    return thin_line(run.cash * closes / closes.iloc[0], points)
 
 
 def _equity_table(run: StoredRun) -> pd.DataFrame:
@@ -244,8 +263,8 @@ def show_statistics(run: StoredRun) -> None:
 
 
 def version_of(run: StoredRun) -> DatasetVersion:
-    """The dataset version the run was made on."""
-    return controller.version(run.dataset_version_id)
+    """The dataset version the run was made on, by its content: ids begin anew when a database is set aside."""
+    return controller.version(run.dataset_hash)
 
 
 def _tip(name: str) -> str:

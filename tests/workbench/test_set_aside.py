@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 import workbench
 from core.store import set_aside
 from data.pipeline_controller import controller
+from execution.backtest_manager import manager
 
 OpenPage = Callable[..., AppTest]
 PUBLISH = "import workbench; workbench.run_sample_workflow(lambda step, words: None)"
@@ -56,3 +57,18 @@ def test_the_datasets_of_a_database_set_aside_outlive_the_next_publication(sampl
     assert len(controller.versions()) == 1
     assert controller.versions()[0].folder != folder
     assert (folder / "data.parquet").is_file()
+
+
+def test_an_earlier_run_never_shows_the_bars_of_another_dataset(
+    open_page: OpenPage, sample_run: str, home: Path
+) -> None:
+    set_aside(home / "output_central" / "data_pipeline.db")
+    config = workbench.sample_config().model_copy(update={"start_date": "2017-06-01"})
+    other = controller.prepare(config)
+    assert other.id == manager.run(sample_run).dataset_version_id
+    app = open_page(workbench.BACKTESTING.file)
+    assert not app.exception
+    assert any("There is no dataset version" in warning.value for warning in app.warning)
+    assert {metric.label: metric.value for metric in app.metric}["Sharpe"] == "0.60"
+    workbench.run_sample_workflow(lambda step, words: None)
+    assert not open_page(workbench.BACKTESTING.file).warning
