@@ -183,7 +183,7 @@ def annotate_run(store: Store, run_id: str, note: str | None, tags: Iterable[str
     run = find_run(store, run_id)
     if changes:
         with store.write() as connection:
-            connection.execute(tables.runs.update().where(tables.runs.c.id == run.id).values(**changes))
+            connection.execute(tables.runs.update().where(_is(run)).values(**changes))
     return find_run(store, run_id)
 
 
@@ -198,7 +198,7 @@ def delete_run(store: Store, run_id: str) -> None:
     run = find_run(store, run_id)
     with store.write() as connection:
         unsettle(runs_folder() / run.run_id)
-        gone = connection.execute(tables.runs.delete().where(tables.runs.c.id == run.id)).rowcount
+        gone = connection.execute(tables.runs.delete().where(_is(run))).rowcount
     if not gone:  # another process was faster
         raise unknown_name("run", run_id, store_run_ids(store))
     with suppress(SequenceError):  # a lock held elsewhere: the run is gone all the same
@@ -211,6 +211,11 @@ def _remove_folder(store: Store, run_id: str) -> None:
         named = sa.select(tables.runs.c.id).where(sa.func.lower(tables.runs.c.run_id) == run_id.lower())
         if connection.execute(named).first() is None:
             shutil.rmtree(runs_folder() / run_id, ignore_errors=True)
+
+
+def _is(run: StoredRun) -> sa.ColumnElement[bool]:
+    # Not by one of the two: SQLite gives the id of a deleted newest row to the next, and names are free again.
+    return sa.and_(tables.runs.c.id == run.id, tables.runs.c.run_id == run.run_id)
 
 
 def _checked_note(note: object) -> str:
