@@ -150,8 +150,8 @@ def _refuse_bad_prices(bars: pd.DataFrame, row_name: RowName) -> None:
     if bad.any():
         row = bars[bad].iloc[0]
         raise BarsError(
-            f"{_row(bars['high'], bad, row_name)}: open {row.open:.10g}, high {row.high:.10g}, low {row.low:.10g} and close "
-            f"{row.close:.10g} cannot be one bar.",
+            f"{_row(bars['high'], bad, row_name)}: open {row.open:.10g}, high {row.high:.10g}, low {row.low:.10g} "
+            f"and close {row.close:.10g} cannot be one bar.",
             "The high must be the highest of the four and the low the lowest; correct or drop the row.",
         )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from itertools import chain, pairwise
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,7 @@ _CLOCKS = (
     (r"\d{1,2}-[AP]M()", "%I-%p"),
 )
 _SHORT_OFFSET = re.compile(r"([+-])(\d)$")
-_OFFSET = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
+_OFFSET = re.compile(r"(Z|[+-]\d{2}(:?\d{2})?)$")
 
 
 def formats_of(stamp: str) -> list[str]:
@@ -91,34 +92,38 @@ def guess_format(parts: Sequence[Sequence[str]]) -> tuple[str, str | None]:
     looks = {re.sub("[A-Za-z]", "a", re.sub(r"\d", "0", stamp)): stamp for stamp in stamps}
     candidates = list(dict.fromkeys(form for stamp in looks.values() for form in formats_of(stamp)))
     if len(looks) > 1 and any(form.startswith("%Y-%m-%d") for form in candidates):
-        candidates.append(ISO_WITH_ZONE if _OFFSET.search(stamps[0]) else ISO)
+        candidates.append(ISO_WITH_ZONE if _OFFSET.search(stamps[0][10:]) else ISO)
     read = {form: parse_times(stamps, form) for form in candidates}
-    best = max((int(times.notna().sum()) for times in read.values()), default=0)
+    counts = {form: int(np.sum(times.notna())) for form, times in read.items()}
+    best = max(counts.values(), default=0)
     epoch = _epoch_unit(stamps)
     if epoch and best < len(stamps):
         return epoch, None
-    fits = {form: times for form, times in read.items() if best and int(times.notna().sum()) == best}
+    fits = {form: times for form, times in read.items() if best and counts[form] == best}
     # January is %b and %B alike: formats that read the same are one.
     different = {times.asi8.tobytes(): form for form, times in reversed(fits.items())}
     forms = [form for form in fits if form in different.values()]
+    forms = [form for form in forms if not form.startswith("%y")] or forms  # hardly anybody writes 24/12/31
     if len(forms) < 2:
         return (forms[0] if forms else ""), None
-    ranks = {form: _disorder([parse_times(part, form) for part in parts]) for form in forms}
-    forms.sort(key=lambda form: ranks[form])
-    return forms[0], forms[1] if ranks[forms[0]] == ranks[forms[1]] else None
+    oddities = {form: _oddity([parse_times(part, form) for part in parts]) for form in forms}
+    forms.sort(key=lambda form: oddities[form])
+    return forms[0], None if _is_clearly_likelier(oddities[forms[0]], oddities[forms[1]]) else forms[1]
 
 
 def _epoch_unit(stamps: Sequence[str]) -> str | None:
     if not stamps or not all(_EPOCH.fullmatch(stamp) for stamp in stamps):
         return None
-    longest = max(len(stamp.split(".")[0].lstrip("-")) for stamp in stamps)
-    if longest < 9:  # row numbers, not seconds
+    digits = [len(stamp.split(".")[0].lstrip("-")) for stamp in stamps]
+    long = [count for count in digits if count >= 9]  # shorter ones: the years after 1970, or row numbers
+    if 2 * len(long) < len(digits):
         return None
-    return next(name for name, digits in zip(EPOCHS, (11, 14, 17, 19), strict=True) if longest <= digits)
+    usual = Counter(long).most_common(1)[0][0]
+    return next(name for name, most in zip(EPOCHS, (11, 14, 17, 19), strict=True) if usual <= most)
 
 
-def _disorder(parts: Sequence[pd.DatetimeIndex]) -> tuple[bool, float]:
-    """How unlikely it is that bars were written at these times: less is likelier."""
+def _oddity(parts: Sequence[pd.DatetimeIndex]) -> tuple[bool, bool, bool, float]:
+    """How odd it were to write bars at these times: to and fro; days, some on weekends; days travelled in each part."""
     known = [part.dropna() for part in parts]
     known = [part for part in known if len(part)]
     rising = all(part.is_monotonic_increasing for part in known)
@@ -126,9 +131,17 @@ def _disorder(parts: Sequence[pd.DatetimeIndex]) -> tuple[bool, float]:
     firsts = [part[0] for part in known]
     one_way = (rising and firsts == sorted(firsts)) or (falling and firsts == sorted(firsts, reverse=True))
     steps = np.abs(np.concatenate([np.diff(part.asi8) for part in known])) / 86_400e6
-    if len(steps) and np.median(steps) < 1:
-        return not one_way, float(steps.sum())
-    return not one_way, float(any((part.dayofweek > 4).any() for part in known))
+    are_days = not len(steps) or bool(np.median(steps) >= 1)
+    on_weekends = are_days and len(steps) > 3 and any((part.day_of_week > 4).any() for part in known)
+    return not one_way, are_days, on_weekends, float(steps.sum())
+
+
+def _is_clearly_likelier(one: tuple[bool, bool, bool, float], other: tuple[bool, bool, bool, float]) -> bool:
+    """Days of one month and the same day of many months are both good bars, unless only one avoids weekends."""
+    (odd, _, weekends, travelled), (other_odd, are_days, other_weekends, other_travelled) = one, other
+    if odd != other_odd:
+        return not odd
+    return travelled < other_travelled and (not are_days or weekends < other_weekends)
 
 
 def parse_times(stamps: Sequence[str], form: str) -> pd.DatetimeIndex:
@@ -140,7 +153,8 @@ def parse_times(stamps: Sequence[str], form: str) -> pd.DatetimeIndex:
         return _since_1970(stamps, form)
     aware = "%z" in form
     if form in {ISO, ISO_WITH_ZONE}:
-        kept = [stamp if bool(_OFFSET.search(stamp[10:])) == aware else "" for stamp in stamps]
+        fits = _OFFSET.search if aware else re.compile("[^Z+-]*").fullmatch
+        kept = [stamp if fits(stamp[10:]) else "" for stamp in stamps]
         times = pd.to_datetime(pd.Index(kept, dtype="str"), format=ISO, errors="coerce", utc=aware)
     else:
         kept = [_SHORT_OFFSET.sub(r"\g<1>0\2", stamp) for stamp in stamps] if aware else list(stamps)
@@ -210,7 +224,7 @@ def checked_zone(name: str) -> str:
         return name
     from zoneinfo import available_timezones
 
-    meant = nearest(base, available_timezones())
+    meant = None if _is_zone(base) else nearest(base, sorted(available_timezones()))
     hint = f"Did you mean {meant!r}? " if meant else ""
     raise InputError(
         f"timezone={name!r} is no time zone.",
