@@ -112,8 +112,8 @@ def _wall_times(path: Path, shape: FileShape, numbers: list[int], rows: list[lis
     if not 1900 <= times.year.min() <= times.year.max() < 2200:
         row = int(np.argmax((times.year < 1900) | (times.year >= 2200)))
         raise DataRequestError(
-            f"{path.name}, line {numbers[row]}: the time {stamps[row]!r}, read as {shape.time_format}, lies outside the "
-            "years 1900 to 2199.",
+            f"{path.name}, line {numbers[row]}: the time {stamps[row]!r}, read as {shape.time_format}, "
+            "lies outside the years 1900 to 2199.",
             "Correct or remove the line, or pass the time_format that is meant.",
         )
     return times

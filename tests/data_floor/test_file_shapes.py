@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -490,6 +491,26 @@ def test_a_vendors_file_is_read_as_it_is_meant(shape: str, tmp_path: Path) -> No
     assert len(bars) == case.rows
     assert case.volume is None or bars["volume"].iloc[0] == case.volume
     assert str(bars.index.tz) == "UTC"
+
+
+DRESSES: dict[str, Callable[[str], bytes]] = {
+    "lines ended by Windows": lambda text: text.replace("\r\n", "\n").replace("\n", "\r\n").encode(),
+    "lines ended by an old Mac": lambda text: text.replace("\r\n", "\n").replace("\n", "\r").encode(),
+    "a byte-order mark": lambda text: text.removeprefix("\ufeff").encode("utf-8-sig"),
+    "UTF-16": lambda text: text.removeprefix("\ufeff").encode("utf-16"),
+    "blank lines around": lambda text: f"\n\n{text}\n\n \n".encode(),
+    "prose above": lambda text: f"Prices of 2024\n(c) 3, 4; we\tmake no promise | none\n12.5\n\n{text}".encode(),
+}
+
+
+@pytest.mark.parametrize("dress", DRESSES)
+@pytest.mark.parametrize("shape", [name for name, case in CASES.items() if isinstance(case.content, str)])
+def test_a_vendors_file_reads_the_same_however_it_is_dressed(shape: str, dress: str, tmp_path: Path) -> None:
+    case = CASES[shape]
+    file = tmp_path / case.name
+    file.write_bytes(DRESSES[dress](str(case.content)))
+    bars = read_file(file, case.said, "EURUSD")
+    assert [bar_at(bars, 0), bar_at(bars, -1), len(bars)] == [case.first, case.last, case.rows]
 
 
 @pytest.mark.parametrize("shape", CASES)
