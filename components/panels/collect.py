@@ -173,7 +173,8 @@ def _ask_shape(file: Path) -> tuple[dict[str, Any], FileShape]:
         help="America/New_York+7 is the clock of most MetaTrader brokers; Etc/GMT+5 that of HistData.",
     )
     said |= {name: value for name, value in (("time_format", time_format), ("timezone", zone)) if value}
-    if decimal != guess.decimal:
+    # A guess with a doubt counts only once it is confirmed: what stands here then is what the reader means.
+    if decimal != guess.decimal or (guess.doubts and decimal):
         said["decimal"] = decimal
     return said, guess_shape(file, said)
 

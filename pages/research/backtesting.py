@@ -31,11 +31,11 @@ def show_empty() -> None:
         st.page_link(DATA_PIPELINE.file, label="Collect data", icon=":material/database:")
 
 
-def find_versions() -> list[DatasetVersion]:
-    """The datasets there are; where they cannot be read, earlier runs can still be looked at."""
+def find_versions() -> list[DatasetVersion] | None:
+    """The datasets there are; None where they cannot be read, and earlier runs can still be looked at."""
     with failures_shown():
         return controller.versions()
-    return []
+    return None
 
 
 def show() -> None:
@@ -44,6 +44,9 @@ def show() -> None:
     show_outcome()
     versions, runs = find_versions(), manager.runs()
     if not versions and not runs:
+        if versions is None:  # the failure is shown; "nothing here yet" would be untrue
+            show_badges(header, ("cannot read", "red"))
+            return
         show_badges(header, ("no dataset yet", "gray"))
         show_empty()
         return
@@ -53,7 +56,9 @@ def show() -> None:
             request = ask_request(versions)
             do_once(st.container(), "Run backtest", "backtest.run", lambda: run(request), icon=":material/play_arrow:")
         else:
-            st.markdown("There is no dataset version to run on.")
+            st.markdown(
+                "There is no dataset version to run on." if versions is not None else "Datasets cannot be read."
+            )
             st.page_link(DATA_PIPELINE.file, label="Collect data", icon=":material/database:")
     if not runs:
         show_badges(header, ("no run yet", "gray"))

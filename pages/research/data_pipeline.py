@@ -17,7 +17,7 @@ from components.panels.dataset import (
 from components.panels.failure import failures_shown
 from components.panels.page import VERDICT_COLOURS, card, columns, do_once, page_header, sample_badge, show_badges
 from data.config import DataConfig
-from data.pipeline_controller import controller
+from data.pipeline_controller import DatasetVersion, controller
 from data.sources.uploads import forget_upload
 from workbench import OVERVIEW
 
@@ -35,6 +35,13 @@ def collect(config: DataConfig) -> None:
     st.session_state["data.uploads"] = st.session_state.get("data.uploads", 0) + 1  # an empty upload field
 
 
+def find_versions() -> list[DatasetVersion] | None:
+    """The versions there are; None where they cannot be read, which is shown."""
+    with failures_shown():
+        return controller.versions()
+    return None
+
+
 def show() -> None:
     """Ask on the left; the chosen version's chart, verdict and neighbours on the right and below."""
     header = page_header("Data Pipeline", SENTENCE)
@@ -44,9 +51,12 @@ def show() -> None:
         with failures_shown():
             if draft.config:
                 do_once(st.container(), "Collect data", "data.collect", partial(collect, draft.config), icon=PLAY)
-    versions = controller.versions()
     with right:
         show_draft(draft)
+        versions = find_versions()
+        if versions is None:
+            show_badges(header, ("cannot read", "red"))
+            return
         version = ask_version(versions) if versions else None
         if version is None:
             with card("No dataset yet"):

@@ -490,7 +490,7 @@ def test_a_vendors_file_is_read_as_it_is_meant(shape: str, tmp_path: Path) -> No
     assert [bar_at(bars, 0), bar_at(bars, -1)] == [case.first, case.last]
     assert len(bars) == case.rows
     assert case.volume is None or bars["volume"].iloc[0] == case.volume
-    assert str(bars.index.tz) == "UTC"
+    assert str(pd.DatetimeIndex(bars.index).tz) == "UTC"
 
 
 DRESSES: dict[str, Callable[[str], bytes]] = {

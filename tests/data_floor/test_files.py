@@ -6,7 +6,9 @@ import io
 import os
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ from core.settings import current_settings
 from data.pipeline_controller import DataConfig, controller
 from data.sources.base import FileRequest, source_named
 from data.sources.files import preview, read_file, read_shaped
-from data.sources.shape import checked_zone, guess_shape
+from data.sources.shape import FileShape, checked_zone, guess_shape
+from market.bars import check_bars
 from market.timeframes import Timeframe
 
 MadeBars = Callable[..., pd.DataFrame]
@@ -53,6 +56,10 @@ def collected(files: Any, **said: Any) -> pd.DataFrame:
     return controller.collect_data(asked(files, **said))[0]
 
 
+def hours_in(bars: pd.DataFrame) -> list[int]:
+    return list(pd.DatetimeIndex(bars.index).hour)
+
+
 # What is collected
 
 
@@ -79,7 +86,7 @@ def test_one_file_may_stand_without_a_list_and_relative_to_the_home(home: Path) 
 
 def test_a_range_takes_the_bars_that_open_in_it(tmp_path: Path) -> None:
     bars = collected([stored(tmp_path, text_of(GOOD))], start_date="2024-01-02 01:00", end_date="2024-01-02 03:00")
-    assert list(bars.index.hour) == [1, 2]
+    assert hours_in(bars) == [1, 2]
 
 
 def test_longer_bars_are_joined_from_those_of_the_file(tmp_path: Path) -> None:
@@ -101,7 +108,7 @@ def test_a_single_bar_is_of_the_timeframe_that_is_asked_for(timeframe: str, tmp_
 
 def test_several_files_of_one_symbol_are_joined_in_order_of_time(tmp_path: Path) -> None:
     late, early = stored(tmp_path, text_of(GOOD[3:]), "b.csv"), stored(tmp_path, text_of(GOOD[:3]), "a.csv")
-    assert list(collected([late, early]).index.hour) == [0, 1, 2, 3, 4, 5]
+    assert hours_in(collected([late, early])) == [0, 1, 2, 3, 4, 5]
 
 
 def test_each_symbol_takes_its_own_file(tmp_path: Path) -> None:
@@ -130,9 +137,12 @@ def test_the_spread_of_ticks_counts_in_points_of_their_symbol(tmp_path: Path) ->
 
 def test_a_file_is_parsed_once_a_collection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[Path] = []
-    monkeypatch.setattr(
-        "data.sources.files.guess_shape", lambda path, said: reads.append(path) or guess_shape(path, said)
-    )
+
+    def counted(path: Path, said: Any) -> FileShape:
+        reads.append(path)
+        return guess_shape(path, said)
+
+    monkeypatch.setattr("data.sources.files.guess_shape", counted)
     collected([stored(tmp_path, text_of(GOOD))], timeframe="H4")
     assert len(reads) == 1
 
@@ -622,7 +632,7 @@ def test_a_parquet_file_that_cannot_be_meant_is_refused(tmp_path: Path, made: Ma
         "absent": f"There is no file {tmp_path / 'absent.parquet'}.",
     }
     for name, sentence in sentences.items():
-        assert refused(lambda name=name: collected([tmp_path / f"{name}.parquet"])).startswith(sentence)
+        assert refused(partial(collected, [tmp_path / f"{name}.parquet"])).startswith(sentence)
     assert list(home.iterdir()) == []
 
 
@@ -763,3 +773,29 @@ def test_what_pandas_writes_of_bars_with_a_zone_is_read_back(tmp_path: Path, mad
         file = tmp_path / f"{name}.csv"
         bars.tz_convert("Asia/Tokyo").rename_axis(index=index).to_csv(file)
         pd.testing.assert_frame_equal(read_file(file, {}, "EURUSD"), bars, check_freq=False)
+
+
+# Anything at all
+
+
+@st.composite
+def spoilt(draw: st.DrawFn) -> bytes:
+    """A good file with a few bytes replaced, cut out or put in."""
+    content = bytearray(text_of(GOOD).encode())
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(content)))
+        gone = draw(st.integers(0, 12))
+        content[at : at + gone] = draw(
+            st.one_of(st.binary(max_size=6), st.text(',;"\n\r\t .-:Z0129', max_size=6).map(str.encode))
+        )
+    return bytes(content)
+
+
+@given(content=st.one_of(spoilt(), st.binary(max_size=400), st.text(max_size=400).map(str.encode)))
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_a_file_holds_it_gives_bars_or_a_sentence(content: bytes, tmp_path: Path) -> None:
+    file = stored(tmp_path, content)
+    with suppress(InputError):
+        bars = read_file(file, {"timezone": "Europe/Athens"}, "EURUSD")
+        assert len(bars)
+        pd.testing.assert_frame_equal(bars, check_bars(bars))
