@@ -1,7 +1,8 @@
 """Where the workbench lives and how it is set: config.yaml, overridden by SEQUENCE_ variables.
 
-Every key of config.yaml can be set as `SEQUENCE_<SECTION>__<KEY>`. `SEQUENCE_HOME` names the folder in
-which `output_central/` lives (default: the checkout); config.yaml is read from there, else from the checkout.
+Every key of config.yaml can be set as `SEQUENCE_<SECTION>__<KEY>`, a few by a short name too.
+`SEQUENCE_HOME` names the folder in which `output_central/` lives (default: the checkout); config.yaml is
+read from there, else from the checkout.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.errors import SettingsError
@@ -23,6 +24,12 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 PREFIX = "SEQUENCE_"
 # Variables that are no key of config.yaml.
 _PLAIN_VARIABLES = ("SEQUENCE_HOME",)
+# Short names that stand for a key of config.yaml.
+_ALIASES = {
+    "SEQUENCE_YAHOO_BASE_URL": ("sources", "yahoo_base_url"),
+    "SEQUENCE_GDELT_BASE_URL": ("sources", "gdelt_base_url"),
+    "SEQUENCE_HISTDATA_BASE_URL": ("sources", "histdata_base_url"),
+}
 
 
 class _Section(BaseModel):
@@ -64,6 +71,35 @@ class DataSettings(_Section):
         return self
 
 
+def _bare_url(url: str) -> str:
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError("a base URL begins with http:// or https://")
+    return url.rstrip("/")
+
+
+BaseUrl = Annotated[str, AfterValidator(_bare_url)]
+
+
+class SourcesSettings(_Section):
+    """Where the live sources are reached, and how patiently; Yahoo's several servers are one empty address."""
+
+    yahoo_base_url: BaseUrl = ""
+    gdelt_base_url: BaseUrl = "https://api.gdeltproject.org"
+    histdata_base_url: BaseUrl = "https://www.histdata.com"
+    timeout_seconds: float = Field(20.0, gt=0, le=600)
+    attempts: int = Field(4, ge=1, le=20)
+    backoff_seconds: float = Field(2.0, ge=0, le=60)
+    gdelt_pause_seconds: float = Field(5.5, ge=0, le=600)
+
+
+class JobsSettings(_Section):
+    """How many jobs run at once, how often one is tried, and after how long a silent worker counts as dead."""
+
+    running: int = Field(2, ge=1, le=64)
+    attempts: int = Field(3, ge=1, le=100)
+    lease_seconds: float = Field(15.0, gt=0, le=3600)
+
+
 class BacktestSettings(_Section):
     """What the Backtesting page offers at first."""
 
@@ -97,6 +133,8 @@ class Settings(BaseSettings):
     gui: GuiSettings = GuiSettings()
     store: StoreSettings = StoreSettings()
     data: DataSettings = DataSettings()
+    sources: SourcesSettings = SourcesSettings()
+    jobs: JobsSettings = JobsSettings()
     backtest: BacktestSettings = BacktestSettings()
     display: DisplaySettings = DisplaySettings()
     log: LogSettings = LogSettings()
@@ -149,8 +187,9 @@ def current_settings() -> Settings:
 @lru_cache(maxsize=8)
 def _load(file: Path | None, _changed_ns: int, variables: tuple[tuple[str, str], ...]) -> Settings:
     _refuse_unknown_variables([name for name, _ in variables])
+    content = _read_yaml(file) if file else {}
     try:
-        return Settings(**(_read_yaml(file) if file else {}))
+        return Settings(**_with_aliases(content, dict(variables)))
     except ValidationError as error:
         what, cure = refusal_of(error, Settings)
         raise SettingsError(f"{_origin(error, file)}: {what}", cure) from None
@@ -176,6 +215,21 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     return {str(section): ({} if keys is None else keys) for section, keys in content.items()}
 
 
+def _with_aliases(content: dict[str, Any], variables: dict[str, str]) -> dict[str, Any]:
+    """What the file says, overridden by the short names that are set. Raises SettingsError where two names differ."""
+    for alias, (section, key) in _ALIASES.items():
+        if alias not in variables:
+            continue
+        full = _variable(section, key)
+        if variables.get(full, variables[alias]) != variables[alias]:
+            raise SettingsError(
+                f"{alias}={variables[alias]!r} and {full}={variables[full]!r} differ.", "They mean the same; set one."
+            )
+        given = content.get(section, {})
+        content = {**content, section: {**given, key: variables[alias]} if isinstance(given, dict) else given}
+    return content
+
+
 def _variable(section: str, key: str) -> str:
     return f"{PREFIX}{section}__{key}".upper()
 
@@ -186,7 +240,7 @@ def _known_variables() -> list[str]:
         for section, field in Settings.model_fields.items()
         for key in getattr(field.annotation, "model_fields", {})
     ]
-    return [*_PLAIN_VARIABLES, *keys]
+    return [*_PLAIN_VARIABLES, *_ALIASES, *keys]
 
 
 def _refuse_unknown_variables(names: list[str]) -> None:
@@ -204,6 +258,5 @@ def _origin(error: ValidationError, file: Path | None) -> str:
     """Where the refused value came from: the variable that set it, else the file."""
     path = [str(part) for part in error.errors(include_url=False)[0]["loc"]]
     variable = _variable(*path[:2]) if len(path) > 1 else ""
-    if variable in {name.upper() for name in os.environ}:
-        return variable
-    return str(file)
+    short = [alias for alias, key in _ALIASES.items() if list(key) == path[:2]]
+    return next((name for name in (variable, *short) if name in {each.upper() for each in os.environ}), str(file))

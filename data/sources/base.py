@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +12,7 @@ import pandas as pd
 
 from core.errors import DataRequestError
 from core.names import nearest
+from market.calendar import DayCut
 from market.timeframes import Timeframe
 
 
@@ -24,6 +25,18 @@ class Offer:
     first: pd.Timestamp
     last: pd.Timestamp
     attribution: str
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One answer of a live source: closed bars that open in the range [start, end) it was asked for.
+
+    No bars mean that the source has none there; a range it could not answer for raises instead.
+    """
+
+    start: pd.Timestamp
+    end: pd.Timestamp
+    bars: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,29 @@ class BarSource(Protocol):
         """Closed bars of the contract whose open time lies in [start, end).
 
         Raises DataRequestError naming what the source holds when it cannot give what is asked.
+        """
+
+
+class LiveSource(Protocol):
+    """A source on a vendor's server, asked slice by slice so that what was answered is kept when a later one fails."""
+
+    name: str
+    attribution: str
+
+    def timeframe_for(self, timeframe: Timeframe) -> Timeframe:
+        """The timeframe to ask for when bars of `timeframe` are wanted: the same, or a shorter one to join."""
+
+    def day_cut(self, symbol: str) -> DayCut:
+        """Where this vendor cuts its daily (and longer) bars of a symbol."""
+
+    def check(self, symbol: str, timeframe: Timeframe, start: pd.Timestamp, end: pd.Timestamp) -> None:
+        """Raise DataRequestError, without any network, when this can never be answered; names what can."""
+
+    def slices(self, symbol: str, timeframe: Timeframe, start: pd.Timestamp, end: pd.Timestamp) -> Iterator[Slice]:
+        """Closed bars of [start, end), in order of time, in slices the vendor answers whole.
+
+        Raises DataRequestError for what the vendor does not have, SourceUnavailableError when its server does
+        not answer; the slices given before stay good.
         """
 
 

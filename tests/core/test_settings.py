@@ -209,3 +209,24 @@ def test_every_key_of_the_checkouts_config_says_what_it_means() -> None:
     keys = [line for line in lines if line.startswith(" ") and line.strip() and not line.strip().startswith("#")]
     assert len(keys) == sum(len(keys) for keys in Settings().model_dump().values())
     assert [line for line in keys if not line.partition(" # ")[2].strip()] == []
+
+
+def test_a_short_name_stands_for_its_key_and_beats_the_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(home, "sources:\n  yahoo_base_url: http://127.0.0.1:1\n  timeout_seconds: 3\n")
+    monkeypatch.setenv("SEQUENCE_YAHOO_BASE_URL", "http://127.0.0.1:9/")
+    assert current_settings().sources.yahoo_base_url == "http://127.0.0.1:9"
+    assert current_settings().sources.timeout_seconds == 3
+
+
+def test_a_short_name_and_its_long_one_may_agree_but_not_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQUENCE_GDELT_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("SEQUENCE_SOURCES__GDELT_BASE_URL", "http://127.0.0.1:9")
+    assert current_settings().sources.gdelt_base_url == "http://127.0.0.1:9"
+    monkeypatch.setenv("SEQUENCE_SOURCES__GDELT_BASE_URL", "http://127.0.0.1:8")
+    assert "SEQUENCE_GDELT_BASE_URL='http://127.0.0.1:9'" in refusal().what
+    assert "differ" in refusal().what
+
+
+def test_a_wrong_value_under_a_short_name_is_blamed_on_that_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQUENCE_HISTDATA_BASE_URL", "ftp://example.org")
+    assert refusal().what.startswith("SEQUENCE_HISTDATA_BASE_URL: sources.histdata_base_url='ftp://example.org'")
