@@ -28,12 +28,12 @@ def start_child(module: str, *arguments: str, folder: Path) -> subprocess.Popen[
     return subprocess.Popen(command, stdin=subprocess.PIPE, cwd=folder, start_new_session=True)
 
 
-def stop_child(child: subprocess.Popen[bytes]) -> None:
+def stop_child(child: subprocess.Popen[bytes], grace_seconds: float = GRACE_SECONDS + 2) -> None:
     """Close the child's stdin, wait for it to end, and kill it only when it does not."""
     if child.stdin:
         child.stdin.close()
     try:
-        child.wait(GRACE_SECONDS + 2)
+        child.wait(grace_seconds)
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -68,11 +69,11 @@ def configure_logging(process: str) -> None:
     if any(handler.get_name() == _handler_name(process) for handler in root.handlers):
         return
     settings = current_settings().log
-    folder = output_folder() / "logs"
+    file = log_file(process)
     with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(
-        folder / f"{process}.jsonl",
+        file,
         maxBytes=int(settings.max_mib * 2**20),
         backupCount=settings.keep_files,
         encoding="utf-8",
@@ -92,6 +93,11 @@ def configure_logging(process: str) -> None:
     )
     root.addHandler(handler)
     root.setLevel(settings.level)
+
+
+def log_file(process: str) -> Path:
+    """Where the log of a process lies."""
+    return output_folder() / "logs" / f"{process}.jsonl"
 
 
 def get_logger(name: str) -> Any:

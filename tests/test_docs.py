@@ -25,6 +25,7 @@ import workbench
 from core.errors import SettingsError
 from core.settings import Settings, current_settings
 from core.store import Module
+from core.tables import OPERATIONS
 from data.pipeline_controller import DataConfig, controller
 from data.tables import DATA_PIPELINE
 from execution.backtest_manager import manager
@@ -38,7 +39,7 @@ PAPERS = [*DOCS, *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHA
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)[^)]*\)")
 HEADING = re.compile(r"### `(\w+)`")
 PREFIXES = (2, 120, 121, 600, 2500, 4999)
-MODULES = (DATA_PIPELINE, BACKTEST_RESULTS)
+MODULES = (DATA_PIPELINE, BACKTEST_RESULTS, OPERATIONS)
 
 Column = tuple[str, str, str]
 
