@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from components.panels.failure import failures_shown, show_what_was_set_aside
+from components.panels.jobs import show_strip
 from components.panels.sidebar import show_sidebar
 from core.log import configure_logging
 from core.settings import current_settings
@@ -38,5 +39,6 @@ for entry in PAGES:
 chosen = st.navigation(sections)
 show_sidebar()
 with st.container(gap="xsmall"), failures_shown():
+    show_strip()
     show_what_was_set_aside()
     chosen.run()

@@ -1,4 +1,8 @@
-"""The command line: `python main.py --mode gui` opens the workbench, `--mode test` runs the tests with coverage."""
+"""The command line.
+
+`--mode gui` opens the workbench with a worker beside it, `--mode worker` works through the queued jobs alone,
+`--mode test` runs the tests with coverage.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 START_SECONDS = 60
+RESTART_SECONDS = 2
 # What must be importable before anything else is tried; the rest fails with a name of its own.
 NEEDED = ("streamlit", "pandas", "plotly", "sqlalchemy", "alembic", "pydantic_settings", "structlog", "yaml", "psutil")
 
@@ -35,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_gui(options: argparse.Namespace, _further: list[str]) -> int:
-    """Start the workbench, say where it listens, and leave no process behind when it ends."""
+    """Start the workbench and a worker, say where it listens, and leave no process behind when it ends."""
     from core.child import start_child, stop_child
     from core.errors import SequenceError
     from core.settings import current_settings
@@ -48,20 +54,45 @@ def run_gui(options: argparse.Namespace, _further: list[str]) -> int:
     taken = _why_taken(host, port)
     if taken:
         return _refuse(taken)
-    # Both end the same way, also where a shell that started us in the background told us to ignore Ctrl-C.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _end_on_request()
     options_of_streamlit = ("--server.address", host, "--server.port", str(port), "--logger.level", "warning")
     child = start_child("streamlit", "run", str(ROOT / "app.py"), *options_of_streamlit, folder=ROOT)
+    worker = None
     try:
         if not _listens(child, host, port):
             return _refuse("The workbench did not start; what it said stands above.", EXIT_FAILED)
         print(f"Sequence workbench: http://{host}:{port}  (Ctrl-C stops it)", flush=True)  # noqa: T201
-        return child.wait()
+        while child.poll() is None:
+            if worker is None or worker.poll() is not None:  # it was killed: queued jobs must not wait for ever
+                worker = start_child("main", "--mode", "worker", folder=ROOT)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(RESTART_SECONDS)
+        return child.returncode
     except KeyboardInterrupt:
         return EXIT_OK
     finally:
-        stop_child(child)
+        for process in (worker, child):
+            if process:
+                stop_child(process)
+
+
+def run_worker(_options: argparse.Namespace, _further: list[str]) -> int:
+    """Work through the queued jobs until interrupted; then queue again what was running."""
+    from core.errors import SequenceError
+    from core.log import configure_logging
+    from core.settings import current_settings
+    from core.worker import Worker
+    from workbench import JOBS
+
+    try:
+        current_settings()
+        configure_logging("worker")
+    except SequenceError as error:
+        return _refuse(str(error))
+    _end_on_request()
+    with suppress(KeyboardInterrupt):
+        Worker(JOBS).run()
+    return EXIT_OK
 
 
 def run_tests(_options: argparse.Namespace, further: list[str]) -> int:
@@ -73,7 +104,13 @@ def run_tests(_options: argparse.Namespace, further: list[str]) -> int:
     return subprocess.call(command, cwd=ROOT)
 
 
-MODES = {"gui": run_gui, "test": run_tests}
+MODES = {"gui": run_gui, "test": run_tests, "worker": run_worker}
+
+
+def _end_on_request() -> None:
+    """Ctrl-C and a polite kill end alike, also where a shell that started us in the background ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _why_taken(host: str, port: int) -> str:

@@ -5,11 +5,16 @@ This is the only place that wires doors and pages together; it knows no Streamli
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from data.pipeline_controller import DataConfig, controller
+from core.jobs import Job, JobRegistry, Kind, RunningJob
+from data.jobs import queue as data_queue
+from data.pipeline_controller import DataConfig, DatasetVersion, Tell, controller
 from execution.backtest_manager import StoredRun, manager
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,14 @@ DATA_PIPELINE = PageEntry(
     "data_pipeline",
     "Collected bars, their verdicts and versions. First content: the sample.",
 )
+DATASET = PageEntry(
+    "pages/research/dataset.py",
+    "Dataset",
+    ":material/badge:",
+    "Research",
+    "dataset",
+    "The passport of one version: coverage, gaps, origin, differences. Needs one.",
+)
 BACKTESTING = PageEntry(
     "pages/research/backtesting.py",
     "Backtesting",
@@ -43,9 +56,32 @@ BACKTESTING = PageEntry(
     "backtesting",
     "Runs with costs, trades and statistics. Needs one dataset version.",
 )
-PAGES = (OVERVIEW, DATA_PIPELINE, BACKTESTING)
+JOBS_PAGE = PageEntry(
+    "pages/system/jobs.py",
+    "Jobs",
+    ":material/work_history:",
+    "System",
+    "jobs",
+    "What runs in the background, and what became of it. First content: any collection.",
+)
+EXPLORER = PageEntry(
+    "pages/system/explorer.py",
+    "Explorer",
+    ":material/table_view:",
+    "System",
+    "explorer",
+    "Tables, rows, search and SQL over every database. First content: any data.",
+)
+PAGES = (OVERVIEW, DATA_PIPELINE, DATASET, BACKTESTING, JOBS_PAGE, EXPLORER)
 
-# Step, what it does, where it is seen; the words `run_sample_workflow` tells follow these names.
+# A kind names the function that does it, so that only the job's own process imports it.
+JOBS = JobRegistry(
+    "workbench:JOBS",
+    {"data": data_queue},
+    {"data": {kind.name: kind for kind in (Kind("collect", "data.jobs:collect"), Kind("sample", "workbench:sample"))}},
+)
+
+# Step, what it does, where it is seen; the words that `sample` tells begin with these names.
 SAMPLE_STEPS = (
     ("Collect", "5 000 hourly bars from the embedded sample", DATA_PIPELINE.title),
     ("Preprocess", "returns, averages, volatility, ATR, z-scores", DATA_PIPELINE.title),
@@ -54,6 +90,12 @@ SAMPLE_STEPS = (
     ("Backtest", "MA crossover after a spread of 0.6 pip", BACKTESTING.title),
 )
 SAMPLE_SPREAD_PIPS = 0.6
+_PREPARED = 0.8  # how much of the workflow is done when the version is there
+
+
+def users_of(version: DatasetVersion) -> list[str]:
+    """What was made on the content of a dataset version, which therefore cannot be deleted."""
+    return [f"run {run.run_id}" for run in manager.runs() if run.dataset_hash == version.content_hash]
 
 
 def sample_config() -> DataConfig:
@@ -67,10 +109,43 @@ def sample_config() -> DataConfig:
     )
 
 
-def run_sample_workflow(tell: Callable[[str, str], None]) -> StoredRun:
-    """Take the sample through every floor; `tell(step, words)` hears of each step as it is done."""
-    version = controller.prepare(sample_config(), tell)
-    result = manager.run_backtest(version, strategy_name="MA_Crossover", cash=10_000, spread_pips=SAMPLE_SPREAD_PIPS)
-    run = manager.save_result(result=result)
-    tell("Backtest", f"{run.trades_count} trades, {run.total_return:+.2f} % after costs")
+def run_sample_workflow(tell: Tell = lambda step, words, done: None) -> StoredRun:
+    """Take the sample through every floor, here and now; `tell(step, words, done)` hears of each step."""
+    run = _backtest_sample(controller.prepare(sample_config(), _but_the_last(tell)), tell)
+    tell("Backtest", _words_of(run), 1.0)
     return run
+
+
+def submit_sample() -> Job:
+    """Queue the sample workflow."""
+    return JOBS.submit("data", "sample", {}, "Sample workflow")
+
+
+def sample(job: RunningJob) -> None:
+    """The sample workflow as a job. Begun again after a kill, it goes on from the version it published."""
+
+    def tell(step: str, words: str, done: float) -> None:
+        job.tell(done, f"{step}: {words}")
+
+    def published(connection: Connection, version: DatasetVersion) -> None:
+        job.note(connection, version=version.content_hash)
+
+    if "version" not in job.checkpoint:
+        controller.prepare(sample_config(), _but_the_last(tell), published)
+    run = _backtest_sample(controller.version(job.checkpoint["version"]), tell)
+    job.succeed_alone({"version": run.dataset_hash, "run": run.run_id}, _words_of(run))
+
+
+def _backtest_sample(version: DatasetVersion, tell: Tell) -> StoredRun:
+    tell("Backtest", "MA crossover", _PREPARED)
+    result = manager.run_backtest(version, strategy_name="MA_Crossover", cash=10_000, spread_pips=SAMPLE_SPREAD_PIPS)
+    return manager.save_result(result=result)
+
+
+def _but_the_last(tell: Tell) -> Tell:
+    """Tell of the steps that end with a version, as parts of a whole that ends with a backtest."""
+    return lambda step, words, done: tell(step, words, done * _PREPARED)
+
+
+def _words_of(run: StoredRun) -> str:
+    return f"{run.trades_count} trades, {run.total_return:+.2f} % after costs"

@@ -33,7 +33,7 @@ def seconds_to_first_page(script: Path, home: Path) -> float:
 
 def fill(home: Path) -> None:
     """Leave the sample workflow's result in `home`."""
-    command = "import workbench; workbench.run_sample_workflow(lambda step, words: None)"
+    command = "import workbench; workbench.run_sample_workflow()"
     subprocess.run([sys.executable, "-c", command], env={**os.environ, "SEQUENCE_HOME": str(home)}, check=True)
 
 

@@ -60,6 +60,16 @@ def age(text: str) -> str:
     return f"{int(seconds / 3600)} h ago" if seconds < 86_400 else stamp(text)[:10]
 
 
+def span(seconds: float) -> str:
+    """A length of time: `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def size(size_bytes: float) -> str:
     """Bytes as KiB, MiB or GiB."""
     for unit, step in (("GiB", 2**30), ("MiB", 2**20)):

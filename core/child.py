@@ -17,11 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 
 GRACE_SECONDS = 3.0
+CHILD = "core.child"  # by this word on its command line a process is known as one of Sequence's
 
 
 def start_child(module: str, *arguments: str, folder: Path) -> subprocess.Popen[bytes]:
     """Start `module` in its own process group, tied to this process by its stdin."""
-    command = [sys.executable, "-m", "core.child", module, *arguments]
+    command = [sys.executable, "-m", CHILD, module, *arguments]
     if sys.platform == "win32":
         group = subprocess.CREATE_NEW_PROCESS_GROUP
         return subprocess.Popen(command, stdin=subprocess.PIPE, cwd=folder, creationflags=group)

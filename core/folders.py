@@ -150,7 +150,9 @@ def _was_never_recorded(folder: Path) -> bool:
 def disk_error(error: OSError, where: Path) -> DiskError:
     """What an OSError while writing means to the person at the machine."""
     if error.errno in _FULL:
-        return DiskError(f"The disk is full: {where} could not be written.", "Free some space; nothing was stored.")
+        return DiskError(
+            f"The disk is full: {where} could not be written.", "Free some space; nothing of it was stored."
+        )
     return DiskError(f"{where} could not be written: {error.strerror or error}.", "Check that you may write there.")
 
 

@@ -340,12 +340,18 @@ class RunningJob:
         if time.monotonic() - self._last_report < _SECONDS_BETWEEN_REPORTS:
             return
         self._last_report = time.monotonic()
-        self._write(progress=min(1.0, max(0.0, progress)), words=words)
+        with self._queue.store.write() as connection:
+            self._fenced(connection, progress=min(1.0, max(0.0, progress)), words=words)
 
     def save(self, **checkpoint: Any) -> None:
         """Remember, beside what was remembered before, what need not be done again after a kill."""
+        with self._queue.store.write() as connection:
+            self.note(connection, **checkpoint)
+
+    def note(self, connection: sa.Connection, **checkpoint: Any) -> None:
+        """The same within the caller's transaction, which stores what need not be done again."""
         self.checkpoint = {**self.checkpoint, **plain(checkpoint)}
-        self._write(checkpoint=self.checkpoint)
+        self._fenced(connection, checkpoint=self.checkpoint)
 
     def succeed(self, connection: sa.Connection, result: Mapping[str, Any], words: str = "") -> None:
         """Commit success with the caller's transaction, which stores the result of the work."""
@@ -364,10 +370,6 @@ class RunningJob:
 
     def _end(self, connection: sa.Connection, **values: Any) -> None:
         self._fenced(connection, ended_at=utc_text(), lease_until=None, **values)
-
-    def _write(self, **values: Any) -> None:
-        with self._queue.store.write() as connection:
-            self._fenced(connection, **values)
 
     def _fenced(self, connection: sa.Connection, **values: Any) -> None:
         if not self._queue.update(connection, [self._fence], **values):

@@ -50,7 +50,7 @@ class StoreSettings(_Section):
 
 
 class DataSettings(_Section):
-    """Limits of the five validation rules, and the share of rows that fitted quantities may see."""
+    """Limits of the validation rules, and the share of rows that fitted quantities may see."""
 
     train_fraction: float = Field(0.7, gt=0, le=1)
     minimum_rows: int = Field(100, ge=1)
@@ -61,11 +61,28 @@ class DataSettings(_Section):
     volume_high: float = Field(1_000_000_000.0, gt=0)
     outlier_sigmas: float = Field(3.0, gt=0)
     outlier_warn_pct: float = Field(2.0, ge=0, le=100)
+    gap_warn_pct: float = Field(2.0, ge=0, le=100)
+    gap_fail_pct: float = Field(20.0, ge=0, le=100)
+    weekend_warn_pct: float = Field(0.5, ge=0, le=100)
+    shift_warn_pct: float = Field(0.0, ge=0, le=100)
+    shift_fail_pct: float = Field(50.0, ge=0, le=100)
+    stale_minutes: float = Field(60.0, gt=0)
+    spike_atr: float = Field(10.0, gt=0)
+    zero_volume_minutes: float = Field(60.0, gt=0)
+    source_limit_pct: float = Field(0.05, ge=0)
+    source_warn_pct: float = Field(1.0, ge=0, le=100)
+    source_fail_pct: float = Field(20.0, ge=0, le=100)
     csv_max_mib: float = Field(512.0, gt=0)
 
     @model_validator(mode="after")
     def _in_order(self) -> DataSettings:
-        for low, high in (("price_low", "price_high"), ("volume_low", "volume_high")):
+        for low, high in (
+            ("price_low", "price_high"),
+            ("volume_low", "volume_high"),
+            ("gap_warn_pct", "gap_fail_pct"),
+            ("shift_warn_pct", "shift_fail_pct"),
+            ("source_warn_pct", "source_fail_pct"),
+        ):
             if getattr(self, low) > getattr(self, high):
                 raise ValueError(f"{low} must not be above {high}")
         return self

@@ -10,11 +10,13 @@ Why every write begins IMMEDIATE: a deferred transaction that reads before it wr
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +26,9 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
+from core.child import CHILD
 from core.clock import utc_now
-from core.errors import DiskError, SequenceError, StoreLockedError, StoreUnusableError
+from core.errors import DiskError, SequenceError, StoreLockedError, StoreUnusableError, TryAgainError
 from core.folders import disk_error, maker_is_dead, private_name
 from core.migrate import newest_version, run_migrations
 from core.plain import plain
@@ -124,6 +127,21 @@ class Store:
         with self.write() as connection:
             return inserted_id(connection, table, values)
 
+    def update(self, table: sa.Table, which: sa.ColumnElement[bool], changes: Mapping[str, Any]) -> None:
+        """Write `changes` to the rows `which` holds for, in a transaction of its own; without changes do nothing."""
+        if changes:
+            with self.write() as connection:
+                connection.execute(table.update().where(which).values(**changes))
+
+    def remove_folder(self, folder: Path, *, unless: sa.Select[Any]) -> None:
+        """Remove what a deleted row left, unless a row that `unless` selects took over its folder meanwhile.
+
+        The row is gone by then: where another program holds the database the folder stays for the next sweep.
+        """
+        with suppress(SequenceError), self.write() as connection:  # under this lock no folder is placed
+            if connection.execute(unless).first() is None:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
         """What `query` selects, one dict a row."""
         with self.read() as connection:
@@ -179,7 +197,8 @@ class Store:
             raise self._unusable(
                 f"{self.path} was written by a newer Sequence (version {version} of its tables; "
                 f"this one knows {newest_version(self.module.migrations)}).",
-                "Start the newer Sequence, or point SEQUENCE_HOME at another folder.",
+                "Start the newer Sequence, or point SEQUENCE_HOME at another folder. Set aside here, the file "
+                "stays for the newer one and this one begins with nothing.",
             )
         # SQLite itself reads what is missing of the last page as zeros and says nothing.
         if size % page_size and not log_bytes:
@@ -194,9 +213,10 @@ class Store:
         """SQLite would replay the log of a removed database into the new one under its name."""
         # Asked in this order because a creator puts the database there before its log appears.
         if _size(self._log) and not self.path.exists():
-            raise StoreUnusableError(
+            raise self._unusable(
                 f"The database {self.path} is gone but its {self._log.name} is still there.",
-                f"Put the database back, or stop Sequence and move {self._log.name} and its -shm elsewhere.",
+                f"Put the database back, or set {self._log.name} aside here (by hand: stop Sequence and move it and "
+                "its -shm elsewhere).",
             )
 
     def _create(self) -> None:
@@ -266,7 +286,9 @@ class Store:
             )
         if kind.startswith(("CORRUPT", "NOTADB")):
             return self._damaged(str(cause))
-        if kind.startswith(("FULL", "IOERR", "READONLY", "CANTOPEN", "PERM")):
+        if kind.startswith("FULL"):
+            return disk_error(OSError(errno.ENOSPC, "full"), self.path)
+        if kind.startswith(("IOERR", "READONLY", "CANTOPEN", "PERM")):
             return DiskError(
                 f"{self.path} could not be written ({cause}).", "Check free space and that you may write there."
             )
@@ -286,12 +308,19 @@ class Store:
         return StoreUnusableError(what, cure or aside, str(self.path))
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a database with its log out of the way, to `<name>.set-aside-<time>.db` beside it; the new name.
+def parts_of(path: Path) -> list[Path]:
+    """The files of a database that are there: itself, its write-ahead log, and the index of that."""
+    parts = (path.with_name(f"{path.name}{ending}") for ending in ("", "-wal", "-shm"))
+    return [part for part in parts if part.exists()]
 
-    Nothing is deleted. Raises StoreLockedError naming the programs that have the file open, and DiskError.
+
+def set_aside(path: Path) -> Path:
+    """Rename a database, or the log that one left, to `<name>.set-aside-<time>.db` beside it; the new name.
+
+    Nothing is deleted. Processes of Sequence that have it open find the new file by themselves. Raises
+    StoreLockedError naming other programs that have it open, and DiskError.
     """
-    holders = _programs_with(path)
+    holders = _programs_with(parts_of(path))
     if holders:
         raise StoreLockedError(
             f"{path} is open in {', '.join(holders)}; nothing was moved.", "Close it there, then set the file aside."
@@ -301,23 +330,24 @@ def set_aside(path: Path) -> Path:
             known.engine.dispose()
     target = path.with_name(f"{path.stem}.set-aside-{utc_now():%Y%m%dT%H%M%SZ}.db")
     try:
-        for ending in ("", "-wal", "-shm"):
-            part = path.with_name(f"{path.name}{ending}")
-            if part.exists():
-                part.rename(target.with_name(f"{target.name}{ending}"))
+        moved = [part.rename(target.with_name(part.name.replace(path.name, target.name))) for part in parts_of(path)]
     except OSError as error:  # Windows refuses to rename what is open
         raise disk_error(error, path) from error
-    return target
+    if not moved:
+        raise TryAgainError(f"{path} is not there any more; nothing was moved.", "Try again.")
+    return moved[0]
 
 
-def _programs_with(path: Path) -> list[str]:
-    """The other processes that have the file open, as far as this user may see them."""
+def _programs_with(files: list[Path]) -> list[str]:
+    """The programs other than Sequence that have one of the files open, as far as this user may see them."""
     import psutil
 
     found = []
     for process in psutil.process_iter(["pid", "name"]):
         with suppress(psutil.Error):
-            if process.pid != os.getpid() and any(Path(file.path) == path for file in process.open_files()):
+            if process.pid == os.getpid() or not any(Path(file.path) in files for file in process.open_files()):
+                continue
+            if CHILD not in process.cmdline():
                 found.append(f"{process.info['name']} (process {process.pid})")
     return found
 

@@ -67,7 +67,8 @@ class Worker:
             was_leading, self._leads = self._leads, self._heart.leads(_lead_seconds())
             if self._leads and not was_leading:
                 self._log.info("worker leads")
-            self._heart.beat(f"{len(self._running)} running" if self._leads else "standing by")
+            leading = f"{len(self._running)} running" if self._running else "ready"
+            self._heart.beat(leading if self._leads else "standing by")
             if self._leads:
                 fire_due(self._registry)
         self._reap()

@@ -8,14 +8,25 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import pandas as pd
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
+from core.clock import utc_now
 from core.errors import DataRequestError, InputError
+from core.names import nearest
 from core.schema import Checked
 from core.settings import current_settings, input_file
-from data.sources.base import FileRequest
+from data.features import FEATURES, GROUPS
+from data.sources.base import FileRequest, is_live
 from data.sources.shape import checked_zone
-from market.bars import utc_timestamp
+from market.bars import RAW_COLUMNS, utc_timestamp
 from market.symbols import canonical_symbol
 from market.timeframes import Timeframe, parse_timeframe
 
@@ -24,8 +35,46 @@ def _train_fraction() -> float:
     return current_settings().data.train_fraction
 
 
+def _one_or_many(value: object) -> object:
+    return [value] if isinstance(value, (str, Path)) else value
+
+
+def _each_once(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _known_group(name: str) -> str:
+    if name not in GROUPS:
+        meant = nearest(name, GROUPS)
+        hint = f" Did you mean {meant!r}?" if meant else ""
+        raise ValueError(f"There is no such group of features.{hint} Known: {', '.join(GROUPS)}")
+    return name
+
+
+def _in_order(groups: list[str]) -> list[str]:
+    # Equal sets are equal settings, however they were written: settings name the columns of a version.
+    return [group for group in GROUPS if group in groups]
+
+
+def _sorted(bars: list[int]) -> list[int]:
+    return sorted(set(bars))
+
+
+_LAG_KEYS = ("lags", "lag_columns")
+_Group = Annotated[str, AfterValidator(_known_group)]
+Groups = Annotated[list[_Group], BeforeValidator(_one_or_many), AfterValidator(_in_order)]
+Lags = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1), AfterValidator(_sorted)]
+Columns = Annotated[list[str], BeforeValidator(_one_or_many), Field(min_length=1), AfterValidator(_each_once)]
+
+
 class PreprocessingConfig(Checked):
-    """Which columns are added to raw bars. What is fitted sees the first `train_fraction` of the rows only."""
+    """Which columns are added to raw bars. What is fitted sees the first `train_fraction` of the rows only.
+
+    `engineer_features` adds the standard columns (`data.features.STANDARD`), `features` those of whole groups
+    (`data.features.GROUPS`). The group `lags` repeats each of `lag_columns`, raw columns or features, as it was
+    `lags` bars before; `news` joins what the caller of the pipeline brings. `fit_on="all"` fits on every row and,
+    like filling backward, looks ahead.
+    """
 
     refusal: ClassVar[type[InputError]] = DataRequestError
 
@@ -34,6 +83,39 @@ class PreprocessingConfig(Checked):
     engineer_features: bool = False
     fill_missing: Literal["none", "forward", "backward"] = "none"
     train_fraction: float = Field(default_factory=_train_fraction, gt=0, le=1)
+    features: Groups = Field(default_factory=list)
+    lags: Lags = Field(default_factory=lambda: [1, 2, 5])
+    lag_columns: Columns = Field(default_factory=lambda: ["return_1"])
+    fit_on: Literal["train", "all"] = "train"
+
+    @model_validator(mode="after")
+    def _nothing_in_vain(self) -> PreprocessingConfig:
+        for key in _LAG_KEYS:
+            if key in self.model_fields_set and "lags" not in self.features:
+                raise DataRequestError(
+                    f"{key}={getattr(self, key)} is given, but lags are not asked for.", "Add 'lags' to features."
+                )
+        known = (*RAW_COLUMNS, *FEATURES)
+        for column in self.lag_columns:
+            # What news will be joined is not known yet.
+            if column not in known and "news" not in self.features:
+                meant = nearest(column, known)
+                hint = f"Did you mean {meant!r}? " if meant else ""
+                raise DataRequestError(f"There is no column {column!r} to lag.", f"{hint}Known: {', '.join(known)}.")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Keys younger than 1.0 are left out while they say nothing: the settings are part of a version's name."""
+        fields = type(self).model_fields
+        young = {key: fields[key].get_default(call_default_factory=True) for key in ("features", *_LAG_KEYS, "fit_on")}
+        return {key: value for key, value in dump(self).items() if key not in young or value != young[key]}
+
+    @property
+    def looks_ahead(self) -> list[str]:
+        """The keys by which columns of a bar come to know later bars; empty when none does."""
+        ahead = {"fill_missing": self.fill_missing == "backward", "fit_on": self.normalize and self.fit_on == "all"}
+        return [key for key, value in ahead.items() if value]
 
 
 def _timeframe(value: object) -> object:
@@ -59,14 +141,6 @@ def _checked_preprocessing(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _one_or_many(value: object) -> object:
-    return [value] if isinstance(value, (str, Path)) else value
-
-
-def _each_once(names: list[str]) -> list[str]:
-    return list(dict.fromkeys(names))
-
-
 def _canonical(names: list[str]) -> list[str]:
     return _each_once([canonical_symbol(name) for name in names])
 
@@ -81,11 +155,15 @@ class DataConfig(Checked):
 
     Dates without a time cover the whole day, the end day included; times without a zone are UTC.
     `resolution` ("daily", "hourly" …) and `timeframe` ("D1", "H1" …) say the same thing; without either
-    the source's own is taken. `countries` matters to news sources only.
+    the source's own is taken. `countries` matters to news sources only. Without `end_date` a live source is asked
+    up to the moment of the collection, whenever that is.
 
     `files` are read by the source CSV: all of them for the one symbol, or one a symbol in the same order; then
     the dates may be left out. Their delimiter, decimal sign, columns, time format and zone are guessed where
     they are not given; `columns` maps fields (time, clock, open …) to positions from 0.
+
+    With the source HistData they are its zips, of any of the symbols in any order, and are read instead of asking
+    HistData; without dates the range is theirs.
     """
 
     model_config: ClassVar[ConfigDict] = {"arbitrary_types_allowed": True}
@@ -109,14 +187,14 @@ class DataConfig(Checked):
     @model_validator(mode="after")
     def _consistent(self) -> DataConfig:
         for name in ("start_date", "end_date"):
-            if getattr(self, name) is None and not self.files:
+            if getattr(self, name) is None and not self.files and not (name == "end_date" and self._is_live):
                 raise DataRequestError(f"DataConfig needs {name!r}, and it was not given.", "Give it a value.")
-        if self.files and len(self.symbols) not in {1, len(self.files)}:
+        if self.files and len(self.symbols) not in {1, len(self.files)} and not self.reads_histdata_files:
             raise DataRequestError(
                 f"{len(self.files)} files cannot be shared among {len(self.symbols)} symbols.",
                 "Name one symbol for all of them, or one for each.",
             )
-        if self.start >= self.end:
+        if self.start >= self.end and not (self.end_date is None and self._is_live):  # begins later than now
             raise DataRequestError(
                 f"The range ends before it begins: {self.start_date} to {self.end_date}.", "Swap the two dates."
             )
@@ -132,20 +210,34 @@ class DataConfig(Checked):
         return self.timeframe or (parse_timeframe(self.resolution) if self.resolution else None)
 
     @property
+    def reads_histdata_files(self) -> bool:
+        """Whether `files` are zips of HistData's."""
+        return bool(self.files) and any(name.lower() == "histdata" for name in self.data_sources)
+
+    @property
+    def _is_live(self) -> bool:
+        return not self.files and any(is_live(name) for name in self.data_sources)
+
+    @property
     def start(self) -> pd.Timestamp:
         """The first moment of the range, UTC."""
         return _EARLIEST if self.start_date is None else utc_timestamp(self.start_date, "start_date")
 
     @property
     def end(self) -> pd.Timestamp:
-        """The first moment after the range, UTC."""
+        """The first moment after the range, UTC; of a live source's without an end the present one."""
         if self.end_date is None:
-            return _LATEST
+            return pd.Timestamp(utc_now()) if self._is_live else _LATEST
         end = utc_timestamp(self.end_date, "end_date")
         whole_day = (
             len(self.end_date) <= 10 if isinstance(self.end_date, str) else not isinstance(self.end_date, datetime)
         )
         return end + pd.Timedelta(days=1) if whole_day else end
+
+
+def up_to_now(config: DataConfig) -> DataConfig:
+    """The same collection with an open end, to be made again and again."""
+    return DataConfig(**{**config.model_dump(), "end_date": None})
 
 
 def file_request(config: DataConfig, symbol: str) -> FileRequest:

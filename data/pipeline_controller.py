@@ -12,8 +12,8 @@ version = controller.publish(processed, collection_id, preprocessing_id, validat
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from itertools import product
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pandas as pd
@@ -23,21 +23,43 @@ from core.clock import utc_text
 from core.csv_export import csv_bytes
 from core.errors import BarsError, InputError
 from core.folders import write_file
+from core.jobs import JobStatus
 from core.log import get_logger
 from core.plain import plain
 from core.settings import current_settings, output_folder
 from core.store import Store
 from data import tables
-from data.config import DataConfig, PreprocessingConfig, file_request, preprocessing_config
-from data.preprocessing import CODE_VERSION, preprocess_frame
-from data.sources.base import source_named
+from data.collecting import collect
+from data.config import DataConfig, PreprocessingConfig, preprocessing_config
+from data.news import NewsStore
+from data.preprocessing import CODE_VERSION, News, preprocess_frame
 from data.validation import validate_frame, worst
-from data.versions import DatasetVersion, Lineage, digest, find_version, hash_of, list_versions, publish_version
+from data.versions import (
+    Committed,
+    DatasetVersion,
+    Lineage,
+    UsedBy,
+    annotate_version,
+    delete_version,
+    digest,
+    find_version,
+    hash_of,
+    hold_version,
+    list_versions,
+    pin_version,
+    publish_version,
+    told_by_settings,
+)
 from market.bars import bars_of, check_bars, symbols_in
+from market.timeframes import Timeframe, parse_timeframe
 
 __all__ = ["DataConfig", "DatasetVersion", "PipelineController", "controller"]
 
 LISTED = 20
+# How much of a whole preparation is done after each step: most of it is waiting for sources.
+_COLLECTED, _PREPROCESSED, _VALIDATED = 0.6, 0.75, 0.9
+_NEWS_DELAY = pd.Timedelta(minutes=30)  # GDELT publishes an hour's tone up to so long after its end
+Tell = Callable[[str, str, float], None]
 
 
 class PipelineController:
@@ -49,35 +71,14 @@ class PipelineController:
     def collect_data(self, config: DataConfig) -> tuple[pd.DataFrame, int]:
         """Fetch what `config` asks for: (long frame of raw bars with `symbol` and `source`, collection id).
 
-        Raises DataRequestError naming what the source holds; then nothing is stored.
+        What live sources answered before is taken from the bar store; only the rest is asked for. Where one
+        source fails and another does not, the collection is PARTIAL and its row says why.
+
+        Raises DataRequestError naming what the source holds, or SourceUnavailableError; then no collection is
+        stored, though what a live source did answer is.
         """
-        began = time.perf_counter()
-        parts: list[pd.DataFrame] = []
-        attributions: list[str] = []
-        for name, symbol in product(config.data_sources, config.symbols):
-            source = source_named(name, file_request(config, symbol))
-            offer = source.offer()
-            timeframe = config.wanted_timeframe or offer.timeframes[0]
-            attributions.append(offer.attribution)
-            bars = source.fetch(symbol, timeframe, config.start, config.end)
-            parts.append(bars.assign(symbol=symbol, source=source.name))
-        frame = pd.concat(parts)
-        collection_id = self._enter(
-            tables.collections,
-            status="SUCCEEDED",
-            sources=config.data_sources,
-            symbols=config.symbols,
-            timeframe=str(timeframe),
-            start_date=utc_text(frame.index.min() if config.start_date is None else config.start),
-            end_date=utc_text(frame.index.max() if config.end_date is None else config.end),
-            config=plain(config.model_dump(mode="python")),
-            rows=len(frame),
-            first_time=utc_text(frame.index.min()),
-            last_time=utc_text(frame.index.max()),
-            attribution="; ".join(dict.fromkeys(filter(None, attributions))),
-            duration_seconds=time.perf_counter() - began,
-        )
-        return frame, collection_id
+        frame, row = _collected(config)
+        return frame, self._store.insert(tables.collections, **row)
 
     def preprocess(
         self,
@@ -86,44 +87,24 @@ class PipelineController:
         settings: PreprocessingConfig | Mapping[str, Any] | None = None,
     ) -> tuple[pd.DataFrame, int]:
         """Add the columns that `settings` ask for: (frame, preprocessing id). Raw columns stay as they are."""
-        began = time.perf_counter()
-        frame, chosen = _checked(frame), preprocessing_config(settings)
-        prepared = preprocess_frame(frame, chosen)
-        preprocessing_id = self._enter(
-            tables.preprocessing,
-            collection_id=self._known(tables.collections, collection_id),
-            settings=chosen.model_dump(),
-            code_version=CODE_VERSION,
-            columns_added=prepared.columns_added,
-            fitted=prepared.fitted,
-            rows=len(frame),
-            warmup_rows=prepared.warmup_rows,
-            looks_ahead=int(prepared.looks_ahead),
-            derived_digest=digest(prepared.frame[prepared.columns_added]),
-            duration_seconds=time.perf_counter() - began,
-        )
-        return prepared.frame, preprocessing_id
+        collection = self._row(tables.collections, collection_id)
+        countries = collection["config"]["countries"] if collection else []
+        timeframe = parse_timeframe(collection["timeframe"]) if collection else None
+        news = _known_news(self._store, countries)
+        prepared, row = _preprocessed(_checked(frame), preprocessing_config(settings), news, timeframe)
+        known = collection["id"] if collection else None
+        return prepared, self._store.insert(tables.preprocessing, collection_id=known, **row)
 
     def validate(self, frame: pd.DataFrame, collection_id: int | None = None) -> tuple[dict[str, Any], int]:
-        """Judge the raw columns by the five rules: ({status, rules}, validation id).
+        """Judge the raw columns by every rule: ({status, rules}, validation id).
 
         Each rule is {rule, status, value, limit, count, rows}; `rows` are the first 20 cells that broke it
         as {time, symbol, column, value}. The status is the worst of PASS, WARN and FAIL.
         """
-        began = time.perf_counter()
-        frame = _checked(frame)
-        findings = validate_frame(frame, current_settings().data)
-        rules = [finding.as_dict() for finding in findings]
-        status = str(worst([finding.status for finding in findings]))
-        validation_id = self._enter(
-            tables.validation,
-            collection_id=self._known(tables.collections, collection_id),
-            status=status,
-            rows=len(frame),
-            rules=rules,
-            duration_seconds=time.perf_counter() - began,
-        )
-        return {"status": status, "rules": rules}, validation_id
+        row = _validated(_checked(frame))
+        known = self._known(tables.collections, collection_id)
+        validation_id = self._store.insert(tables.validation, collection_id=known, **row)
+        return {"status": row["status"], "rules": row["rules"]}, validation_id
 
     def publish(
         self,
@@ -160,18 +141,28 @@ class PipelineController:
         return known[0] if known else publish_version(self._store, frame, Lineage(), timeframe)
 
     def prepare(
-        self, config: DataConfig, tell: Callable[[str, str], None] = lambda step, words: None
+        self,
+        config: DataConfig,
+        tell: Tell = lambda step, words, done: None,
+        committed: Committed = lambda connection, version: None,
     ) -> DatasetVersion:
-        """All four steps in one go; `tell(step, words)` hears of each as it is done."""
-        frame, collection_id = self.collect_data(config)
-        tell("Collect", f"{len(frame):,} bars of {', '.join(config.symbols)} from {', '.join(config.data_sources)}")
-        processed, preprocessing_id = self.preprocess(frame, collection_id, config.preprocessing)
-        tell("Preprocess", f"{len(processed.columns) - len(frame.columns)} columns added")
-        result, validation_id = self.validate(processed, collection_id)
-        passed = sum(rule["status"] == "PASS" for rule in result["rules"])
-        tell("Validate", f"{result['status']}: {passed} of {len(result['rules'])} rules pass")
-        version = self.publish(processed, collection_id, preprocessing_id, validation_id)
-        tell("Version", f"{version.short_hash}, named by its content")
+        """All four steps in one go, entered in one transaction with whatever `committed` writes.
+
+        `tell(step, words, done)` hears of each step while it is done; `done` is the fraction of the whole.
+        """
+        sources = ", ".join(config.data_sources)
+        frame, collection = _collected(config, lambda words, part: tell("Collect", words, part * _COLLECTED))
+        tell("Collect", f"{len(frame):,} bars of {', '.join(config.symbols)} from {sources}", _COLLECTED)
+        timeframe, news = parse_timeframe(collection["timeframe"]), _known_news(self._store, config.countries)
+        settings = preprocessing_config(config.preprocessing)
+        processed, preprocessing = _preprocessed(_checked(frame), settings, news, timeframe)
+        tell("Preprocess", f"{len(processed.columns) - len(frame.columns)} columns added", _PREPROCESSED)
+        validation = _validated(_checked(processed))
+        passed = sum(rule["status"] == "PASS" for rule in validation["rules"])
+        tell("Validate", f"{validation['status']}: {passed} of {len(validation['rules'])} rules pass", _VALIDATED)
+        lineage = Lineage(collection, preprocessing, validation)
+        version = publish_version(self._store, processed, lineage, committed=committed)
+        tell("Version", f"{version.short_hash}, named by its content", 1.0)
         return version
 
     def get_pipeline_status(self) -> dict[str, list[dict[str, Any]]]:
@@ -186,16 +177,60 @@ class PipelineController:
             name: self._store.rows(sa.select(table).order_by(table.c.id.desc()).limit(LISTED))
             for name, table in steps.items()
         }
-        # Steps run inside the call that asked for them; nothing runs on its own until jobs exist.
-        return {**newest, "running": []}
+        running = sa.select(tables.jobs).where(tables.jobs.c.status == JobStatus.RUNNING)
+        return {**newest, "running": self._store.rows(running.order_by(tables.jobs.c.id.desc()))}
 
     def versions(self, limit: int | None = None) -> list[DatasetVersion]:
         """The dataset versions, newest first."""
         return list_versions(self._store, limit)
 
-    def version(self, reference: int | str) -> DatasetVersion:
-        """The version of that id, or the newest whose hash begins so; raises UnknownNameError."""
+    def version(self, reference: int | str | DatasetVersion) -> DatasetVersion:
+        """The version of that id, or the newest whose hash begins so; raises UnknownNameError.
+
+        A version given is found as it is stored now, and never another one that took over its id.
+        """
         return find_version(self._store, reference)
+
+    def annotate_version(
+        self, reference: int | str | DatasetVersion, note: str | None = None, tags: Iterable[str] | None = None
+    ) -> DatasetVersion:
+        """Write a note (at most 2,000 characters) and tags (at most 10) to a version and return it as stored.
+
+        None leaves what is there, an empty text or list clears it; both are no part of its content. A tag has 1
+        to 30 letters, digits, spaces, `-`, `_` or `.`; tags that differ in case only count once. Raises
+        InputError naming the value and the cure, or UnknownNameError when there is no such version.
+        """
+        return annotate_version(self._store, reference, note, tags)
+
+    def pin_version(self, reference: int | str | DatasetVersion, pinned: bool = True) -> DatasetVersion:
+        """Pin a version, so that `delete_version` refuses it, or unpin it; the version as stored then.
+
+        Raises UnknownNameError when there is no such version.
+        """
+        return pin_version(self._store, reference, pinned)
+
+    def delete_version(self, reference: int | str | DatasetVersion, *, used_by: UsedBy) -> None:
+        """Remove a version; its files go with the last row that names its content, rows of earlier steps stay.
+
+        `used_by` tells who uses it (`workbench.users_of` does), and is asked while nothing can begin to use it:
+        while anybody does, and where it raises, nothing is deleted.
+
+        Raises InputError naming the users, or when it is pinned, or UnknownNameError when there is no such version
+        (any more).
+        """
+        version = delete_version(self._store, reference, used_by)
+        get_logger(__name__).info("deleted a dataset version", version=version.id, hash=version.short_hash)
+
+    def hold(self, version: DatasetVersion) -> AbstractContextManager[DatasetVersion]:
+        """A context in which `version` cannot be deleted, for storing what was made on it; yields the row to name.
+
+        Raises UnknownNameError when its content is gone. Keep it short: nothing else is published meanwhile.
+        """
+        return hold_version(self._store, version)
+
+    def collection_of(self, version: DatasetVersion) -> dict[str, Any] | None:
+        """The collection row a version names, None when it was published from a frame."""
+        return self._row(tables.collections, version.collection_id)
 
     def validation_of(self, version: DatasetVersion) -> dict[str, Any] | None:
         """The validation row a version names, None when it was published unchecked."""
@@ -204,9 +239,6 @@ class PipelineController:
     def preprocessing_of(self, version: DatasetVersion) -> dict[str, Any] | None:
         """The preprocessing row a version names, None when nothing was added."""
         return self._row(tables.preprocessing, version.preprocessing_id)
-
-    def _enter(self, table: sa.Table, **values: Any) -> int:
-        return self._store.insert(table, created_at=utc_text(), **values)
 
     def _row(self, table: sa.Table, row_id: int | None) -> dict[str, Any] | None:
         if row_id is None:
@@ -219,6 +251,80 @@ class PipelineController:
     def _known(self, table: sa.Table, row_id: int | None) -> int | None:
         row = self._row(table, row_id)
         return None if row is None else int(row["id"])
+
+
+def _collected(
+    config: DataConfig, tell: Callable[[str, float], None] = lambda words, done: None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The frame, and its row of `data_collections` without an id."""
+    began = time.perf_counter()
+    found = collect(config, tell)
+    frame = found.frame
+    return frame, {
+        "created_at": utc_text(),
+        "status": "PARTIAL" if found.problems else "SUCCEEDED",
+        "sources": config.data_sources,
+        "symbols": config.symbols,
+        "timeframe": str(found.timeframe),
+        "start_date": utc_text(frame.index.min() if config.start_date is None else config.start),
+        "end_date": utc_text(frame.index.max() if config.end_date is None else config.end),
+        "config": plain(config.model_dump(mode="python")),
+        "rows": len(frame),
+        "first_time": utc_text(frame.index.min()),
+        "last_time": utc_text(frame.index.max()),
+        "attribution": found.attribution,
+        "duration_seconds": time.perf_counter() - began,
+        "problems": found.problems or None,
+        "day_cut": found.day_cut,
+    }
+
+
+def _preprocessed(
+    frame: pd.DataFrame, settings: PreprocessingConfig, news: News, timeframe: Timeframe | None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The frame with its columns added, and its row of `data_preprocessing` without an id."""
+    began = time.perf_counter()
+    prepared = preprocess_frame(frame, settings, news, timeframe)
+    return prepared.frame, {
+        "created_at": utc_text(),
+        "settings": settings.model_dump(),
+        "code_version": CODE_VERSION,
+        "columns_added": prepared.columns_added,
+        "fitted": prepared.fitted,
+        "rows": len(frame),
+        "warmup_rows": prepared.warmup_rows,
+        "looks_ahead": int(prepared.looks_ahead),
+        "derived_digest": digest(prepared.frame[told_by_settings(prepared.columns_added)]),
+        "duration_seconds": time.perf_counter() - began,
+    }
+
+
+def _known_news(store: Store, countries: Sequence[str]) -> News:
+    """What asks the stored news of a symbol's currencies as they were known at some times."""
+
+    def known(closes: pd.DatetimeIndex, symbol: str) -> pd.DataFrame:
+        from data.sources.gdelt import currencies_of  # requests and gdeltdoc: no page should pay for them
+
+        tones = [
+            NewsStore(store).tone_as_of(closes, currency, countries, delay=_NEWS_DELAY)
+            for currency in currencies_of([symbol])
+        ]
+        return pd.concat(tones, axis=1) if tones else pd.DataFrame(index=closes)
+
+    return known
+
+
+def _validated(frame: pd.DataFrame) -> dict[str, Any]:
+    """The row of `data_validation` without an id."""
+    began = time.perf_counter()
+    findings = validate_frame(frame, current_settings().data)
+    return {
+        "created_at": utc_text(),
+        "status": str(worst([finding.status for finding in findings])),
+        "rows": len(frame),
+        "rules": [finding.as_dict() for finding in findings],
+        "duration_seconds": time.perf_counter() - began,
+    }
 
 
 def _checked(frame: pd.DataFrame) -> pd.DataFrame:

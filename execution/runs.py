@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,19 +14,18 @@ import pandas as pd
 import sqlalchemy as sa
 
 from core.clock import utc_text
-from core.errors import InputError, InterventionError, NameTakenError, SequenceError
+from core.errors import InterventionError, NameTakenError
 from core.folders import keep, settle, staged_folder, unsettle
 from core.names import checked_name, unknown_name
 from core.plain import plain
+from core.remarks import answers, checked_remarks
 from core.settings import output_folder
 from core.store import Store, inserted_id
+from data.pipeline_controller import controller
 from data.versions import DatasetVersion, digest
 from execution import tables
 from execution.result import TRADE_COLUMNS, BacktestResult
 
-MOST_NOTE_CHARACTERS = 2000
-MOST_TAGS = 10
-_TAG = re.compile(r"[\w .-]{1,30}")
 _EQUITY = "equity.parquet"
 
 
@@ -99,15 +96,18 @@ def store_run(
     start_date: str,
     end_date: str,
 ) -> StoredRun:
-    """Enter a run with its trades and equity, whole or not at all.
+    """Enter a run with its trades and equity, whole or not at all, while its dataset cannot be deleted.
 
     Equal content under the same name, or without a name, returns what is stored. Without `run_id` the next
-    free name is taken. Raises NameTakenError, naming a free one, when the name stands for another run.
+    free name is taken. Raises NameTakenError, naming a free one, when the name stands for another run, and
+    UnknownNameError when the dataset is gone.
     """
     row = _row(result, version, start_date, end_date)
     with staged_folder(runs_folder()) as staged:
         result.equity.to_frame("equity").to_parquet(staged / _EQUITY, compression="zstd")
-        with store.write() as connection:
+        # In this order: who deletes a dataset holds it and then only reads the runs.
+        with controller.hold(version) as held, store.write() as connection:
+            row["dataset_version_id"] = held.id
             found = connection.execute(sa.select(tables.runs.c.run_id, tables.runs.c.content_digest))
             taken = {str(name): str(content) for name, content in found}
             # Names that differ in case only would share a folder on Windows and macOS.
@@ -159,14 +159,12 @@ def filter_runs(
 
     `text` is looked for in run id, strategy, symbol, note and tags; text and tag ignore case.
     """
-    wanted = text.strip().casefold()
     return [
         run
         for run in runs
         if strategy in {None, run.strategy_name}
         and symbol in {None, run.symbol}
-        and (tag is None or tag.casefold() in {each.casefold() for each in run.tags})
-        and any(wanted in words.casefold() for words in _searched(run))
+        and answers(run, text, tag, run.run_id, run.strategy_name, run.symbol)
     ]
 
 
@@ -175,15 +173,9 @@ def annotate_run(store: Store, run_id: str, note: str | None, tags: Iterable[str
 
     Raises InputError for a note or tags that cannot be kept, UnknownNameError when there is no such run.
     """
-    changes: dict[str, Any] = {}
-    if note is not None:
-        changes["note"] = _checked_note(note) or None
-    if tags is not None:
-        changes["tags"] = _checked_tags(tags) or None
+    changes = checked_remarks(note, tags)
     run = find_run(store, run_id)
-    if changes:
-        with store.write() as connection:
-            connection.execute(tables.runs.update().where(_is(run)).values(**changes))
+    store.update(tables.runs, _is(run), changes)
     return find_run(store, run_id)
 
 
@@ -201,49 +193,13 @@ def delete_run(store: Store, run_id: str) -> None:
         gone = connection.execute(tables.runs.delete().where(_is(run))).rowcount
     if not gone:  # another process was faster
         raise unknown_name("run", run_id, store_run_ids(store))
-    with suppress(SequenceError):  # a lock held elsewhere: the run is gone all the same
-        _remove_folder(store, run_id)
-
-
-def _remove_folder(store: Store, run_id: str) -> None:
-    """Remove what a deleted run left, unless a run of that name was saved meanwhile."""
-    with store.write() as connection:  # under this lock no run is saved
-        named = sa.select(tables.runs.c.id).where(sa.func.lower(tables.runs.c.run_id) == run_id.lower())
-        if connection.execute(named).first() is None:
-            shutil.rmtree(runs_folder() / run_id, ignore_errors=True)
+    named = sa.select(tables.runs.c.id).where(sa.func.lower(tables.runs.c.run_id) == run_id.lower())
+    store.remove_folder(runs_folder() / run_id, unless=named)
 
 
 def _is(run: StoredRun) -> sa.ColumnElement[bool]:
     # Not by one of the two: SQLite gives the id of a deleted newest row to the next, and names are free again.
     return sa.and_(tables.runs.c.id == run.id, tables.runs.c.run_id == run.run_id)
-
-
-def _checked_note(note: object) -> str:
-    if not isinstance(note, str):
-        raise InputError(f"note={note!r} is no text.", "Give it as one text.")
-    if len(note) > MOST_NOTE_CHARACTERS:
-        raise InputError(
-            f"The note {note[:40]!r}… has {len(note)} characters.", f"Keep it to {MOST_NOTE_CHARACTERS} characters."
-        )
-    return note.strip()
-
-
-def _checked_tags(tags: object) -> list[str]:
-    """The tags without spaces around them, each once (case aside), in the order given."""
-    if isinstance(tags, str) or not isinstance(tags, Iterable):
-        raise InputError(f"tags={tags!r} is no list of tags.", "Give a list of texts, such as ['london', 'breakout'].")
-    kept: dict[str, str] = {}
-    for tag in tags:
-        trimmed = tag.strip() if isinstance(tag, str) else tag
-        if not isinstance(trimmed, str) or not _TAG.fullmatch(trimmed):
-            raise InputError(
-                f"The tag {trimmed!r} cannot be used.",
-                "Use 1 to 30 letters, digits, spaces, '-', '_' or '.' for each tag.",
-            )
-        kept.setdefault(trimmed.casefold(), trimmed)
-    if len(kept) > MOST_TAGS:
-        raise InputError(f"{len(kept)} tags are too many: {', '.join(kept.values())}.", f"Keep at most {MOST_TAGS}.")
-    return list(kept.values())
 
 
 def _stored(row: dict[str, Any]) -> StoredRun:
@@ -278,10 +234,6 @@ def _trade_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     for column in ("entry_time", "exit_time"):
         trades[column] = pd.to_datetime(trades[column], utc=True, format="ISO8601")
     return trades[list(TRADE_COLUMNS)]
-
-
-def _searched(run: StoredRun) -> tuple[str, ...]:
-    return run.run_id, run.strategy_name, run.symbol, run.note or "", *run.tags
 
 
 def _row(result: BacktestResult, version: DatasetVersion, start_date: str, end_date: str) -> dict[str, Any]:

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from core.store import Module, Store
+
+sys.path.append(str(Path(__file__).parent))  # where `loopback` stands, the servers of vendors
+
+from loopback.base import served
+from loopback.histdata import HistDataServer
+from loopback.yahoo import YahooServer
 
 
 @pytest.fixture(autouse=True)
@@ -18,3 +34,139 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("SEQUENCE_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def yahoo_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[YahooServer]:
+    """Yahoo Finance on the loopback; the source YFinance asks it."""
+    yield from served(YahooServer, monkeypatch)
+
+
+@pytest.fixture
+def histdata_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HistDataServer]:
+    """HistData.com on the loopback; the source HistData asks it."""
+    yield from served(HistDataServer, monkeypatch)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest -m faults --kills 100 --seed 7` runs the long proofs in full, and a failing one again."""
+    parser.addoption("--kills", type=int, default=10, help="how many kills each fault test deals")
+    parser.addoption("--seed", type=int, default=None, help="the seed of a fault test; a fresh one is printed")
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How many kills a fault test deals."""
+    dealt: int = request.config.getoption("--kills")
+    return dealt
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Chance that can be had again: the seed stands in the output of a failing test."""
+    seed = request.config.getoption("--seed")
+    seed = random.SystemRandom().randrange(2**31) if seed is None else seed
+    print(f"--seed {seed}")  # noqa: T201  # shown with a failing test
+    return random.Random(seed)  # noqa: S311  # chance, not secrecy
+
+
+@pytest.fixture
+def left_by_version_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Module, str], Path]:
+    """Make a workbench whose database was left by version 1 of a module's tables; `files` is the folder beside it.
+
+    The rows are those of the test's own workbench, in tables that only the first migration made.
+    """
+
+    def leave(module: Module, files: str) -> Path:
+        newest = Store(module).path
+        migrations = tmp_path / "migrations"
+        migrations.mkdir()
+        for first_tables in module.migrations.glob("v0001_*.py"):
+            shutil.copy(first_tables, migrations)
+        monkeypatch.setenv("SEQUENCE_HOME", str(tmp_path / "making"))
+        first = Store(dataclasses.replace(module, migrations=migrations))
+        with first.write():
+            pass  # creates it
+        old = tmp_path / "old"
+        (old / "output_central").mkdir(parents=True)
+        with (
+            closing(sqlite3.connect(first.path)) as made,
+            closing(sqlite3.connect(old / "output_central" / newest.name)) as database,
+        ):
+            made.backup(database)  # a file of its own, which no connection of this process has met
+            database.execute("ATTACH ? AS newest", (str(newest),))
+            tables = database.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'").fetchall()
+            for (table,) in tables:
+                columns = ", ".join(row[1] for row in database.execute(f"PRAGMA main.table_info({table})"))
+                database.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM newest.{table}")  # noqa: S608
+            database.commit()
+            assert database.execute("PRAGMA main.user_version").fetchone() == (1,)
+        shutil.copytree(newest.parent / files, old / "output_central" / files)
+        return old
+
+    return leave
+
+
+# Kills a process at the point that its first argument names, while DELETE is done; the folder's FILE goes first.
+_KILLED_WHILE_DELETING = """
+import os, pathlib, shutil, signal, sys
+from contextlib import contextmanager
+from core.store import Store
+from data.pipeline_controller import controller
+from execution.backtest_manager import manager
+
+def killed(*_args, **_kwargs):
+    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+
+def half_removed(folder, **_options):
+    (pathlib.Path(folder) / "FILE").unlink()
+    killed()
+
+@contextmanager
+def written_then_killed(self):
+    with write(self) as connection:
+        yield connection
+        killed()
+
+write = Store.write
+if sys.argv[1] == "before the commit":
+    Store.write = written_then_killed
+elif sys.argv[1] == "between row and folder":
+    Store.remove_folder = killed
+elif sys.argv[1] == "half way through the folder":
+    shutil.rmtree = half_removed
+DELETE
+print("not killed")
+"""
+
+
+@pytest.fixture
+def killed_while_deleting(home: Path) -> Callable[[str, str, str], None]:
+    """Kill a process that does `delete` at a point (see above); `file` is the one of the folder that goes first."""
+
+    def kill(delete: str, file: str, point: str) -> None:
+        script = _KILLED_WHILE_DELETING.replace("DELETE", delete).replace("FILE", file)
+        ended = subprocess.run(
+            [sys.executable, "-W", "error", "-c", script, point], capture_output=True, text=True, check=False
+        )
+        assert ended.returncode != 0, ended.stdout
+        assert (ended.stdout, ended.stderr) == ("", "")
+
+    return kill
+
+
+@pytest.fixture
+def tables_of() -> Callable[[Path, Module], dict[str, list[tuple[object, ...]]]]:
+    """Read what SQLite says of the columns of a module's tables in one workbench, and whether each is STRICT."""
+
+    def read(workbench: Path, module: Module) -> dict[str, list[tuple[object, ...]]]:
+        with closing(sqlite3.connect(workbench / "output_central" / f"{module.name}.db")) as database:
+            return {
+                table.name: [
+                    *database.execute(f"PRAGMA table_info({table.name})"),
+                    *database.execute("SELECT strict FROM pragma_table_list WHERE name = ?", (table.name,)),
+                ]
+                for table in module.metadata.sorted_tables
+            }
+
+    return read

@@ -64,7 +64,7 @@ def test_sqlalchemy_is_imported_only_by_files_that_own_tables() -> None:
         file.relative_to(ROOT).as_posix()
         for floor in ROOMS
         for file in files_of(floor)
-        if packages_of(file) & {"sqlalchemy", "alembic"} and "migrations" not in file.parts
+        if packages_of(file) & {"sqlalchemy", "alembic"} and not file.parent.name.endswith("migrations")
     }
     assert users == {
         "core/heartbeats.py",
@@ -73,7 +73,12 @@ def test_sqlalchemy_is_imported_only_by_files_that_own_tables() -> None:
         "core/schedules.py",
         "core/store.py",
         "core/tables.py",
+        "data/bar_rows.py",
+        "data/bar_tables.py",
+        "data/jobs.py",
+        "data/news.py",
         "data/pipeline_controller.py",
+        "data/sources/throttle.py",
         "data/tables.py",
         "data/versions.py",
         "execution/runs.py",

@@ -26,6 +26,7 @@ from core.errors import SettingsError
 from core.settings import Settings, current_settings
 from core.store import Module
 from core.tables import OPERATIONS
+from data.bar_tables import MARKET_DATA
 from data.pipeline_controller import DataConfig, controller
 from data.tables import DATA_PIPELINE
 from execution.backtest_manager import manager
@@ -39,7 +40,7 @@ PAPERS = [*DOCS, *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHA
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)[^)]*\)")
 HEADING = re.compile(r"### `(\w+)`")
 PREFIXES = (2, 120, 121, 600, 2500, 4999)
-MODULES = (DATA_PIPELINE, BACKTEST_RESULTS, OPERATIONS)
+MODULES = (DATA_PIPELINE, MARKET_DATA, BACKTEST_RESULTS, OPERATIONS)
 
 Column = tuple[str, str, str]
 
@@ -132,7 +133,7 @@ def sample(timeframe: str) -> DataConfig:
 
 def test_every_query_printed_finds_rows_in_a_filled_workbench(home: Path) -> None:
     controller.prepare(sample("W1"))  # too few rows: a validation that failed
-    workbench.run_sample_workflow(lambda step, words: None)
+    workbench.run_sample_workflow()
     printed = blocks_of(words_of("database.md"), "sql")
     assert len(printed) >= 4
     for _, query in printed:

@@ -21,6 +21,14 @@ def thin_bars(bars: pd.DataFrame, points: int) -> pd.DataFrame:
     return joined.set_axis(bars.index[::step])
 
 
+def stretch(times: pd.DatetimeIndex, begin: pd.Timestamp, end: pd.Timestamp, fewest: int = 10) -> slice:
+    """Which of the sorted `times` lie from `begin` to `end`: at least `fewest`, around a stretch that holds less."""
+    first, after = int(times.searchsorted(begin)), int(times.searchsorted(end, side="right"))
+    lacking = max(0, fewest - (after - first))
+    first = max(0, min(first - lacking // 2, len(times) - fewest))
+    return slice(first, max(after, first + fewest))
+
+
 def thin_line(series: pd.Series, points: int) -> pd.Series:
     """At most `points` values of a line: the lowest and highest of each stretch, in their order, and both ends."""
     stretches = (points - 2) // 2

@@ -49,6 +49,8 @@ def styled(figure: go.Figure, height: int) -> go.Figure:
         separators=".\u202f",
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 10.5}},
         dragmode="pan",
+        selectdirection="h",  # a box takes times
+        newselection={"line": {"color": CHOSEN, "width": 1}},
         xaxis_rangeslider_visible=False,
     )
     figure.update_xaxes(**axis, **spike, automargin=True)

@@ -16,12 +16,13 @@ def choose(
     """The option chosen under `name` in the address and in the session; the first one at first.
 
     Streamlit's own binding writes the words of an option into the address instead of the option, so links
-    would change with the words. A name in the address that is none of the options is told, not passed over.
+    would change with the words. What is asked for and is none of the options (any more) is told, not passed over.
     """
-    asked = st.query_params.get(name)
-    if name not in st.session_state and asked in options:
-        st.session_state[name] = asked
-    elif name not in st.session_state and asked is not None:
+    asked = st.session_state.get(name, st.query_params.get(name))
+    if asked in options:
+        st.session_state.setdefault(name, asked)
+    elif asked is not None:
+        st.session_state.pop(name, None)
         error = unknown_name(label.lower(), asked, options)
         st.warning(verbatim(f"{error.what} {error.cure}"))
     chosen = st.selectbox(

@@ -1,8 +1,7 @@
-"""The cards of the Data Pipeline page."""
+"""The cards of one version on the Data Pipeline page: its figures, its chart, its verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,15 +9,12 @@ import streamlit as st
 
 from components.charts.price import price_figure
 from components.numbers import number, percent, size, stamp
-from components.panels.chart import AVERAGES, drawn_bars, drawn_words, range_choice, range_start, show_figure
-from components.panels.choice import choose
-from components.panels.failure import failures_shown
+from components.panels.chart import AVERAGES, BOX_HINT, ask_span, drawn_bars, drawn_words, show_figure
 from components.panels.page import card, columns, metric, metric_row
 from components.panels.table import csv_button, show_table
 from core.settings import current_settings, output_folder
-from data.versions import DatasetVersion
+from data.versions import UNCHECKED, DatasetVersion
 from market.symbols import symbol_of
-from workbench import BACKTESTING
 
 _RULES = {
     "minimum_rows": "Enough rows",
@@ -27,14 +23,6 @@ _RULES = {
     "volume_bounds": "Volume bounds",
     "outliers_3_sigma": "Returns beyond 3 sigma",
 }
-
-
-def ask_version(versions: Sequence[DatasetVersion]) -> DatasetVersion:
-    """The version to look at, kept in the URL; the newest at first."""
-    by_hash = {version.short_hash: version for version in reversed(versions)}
-    newest_first = [version.short_hash for version in versions if by_hash[version.short_hash] is version]
-    words = {short: f"{version.label} · {stamp(version.created_at)}" for short, version in by_hash.items()}
-    return by_hash[choose("Version", newest_first, "version", words.__getitem__, show_label=False)]
 
 
 def show_metrics(version: DatasetVersion, preprocessing: dict[str, Any] | None) -> None:
@@ -51,7 +39,7 @@ def show_metrics(version: DatasetVersion, preprocessing: dict[str, Any] | None) 
         f"{number(warmup)} warm-up rows",
         "Columns added to the raw ones. The first rows, in which an average has too few bars, are no missing data.",
     )
-    metric(row, "Validated", version.verdict or "not checked", "see the rules")
+    metric(row, "Validated", version.verdict or UNCHECKED, "see the rules")
     metric(row, "Version", version.short_hash, f"on {stamp(version.created_at)[:10]}")
     metric(row, "Range", f"{number(days)} days", f"to {stamp(version.last_time)[:10]}")
     metric(row, "Size", size(version.size_bytes), "Parquet, zstd")
@@ -60,12 +48,12 @@ def show_metrics(version: DatasetVersion, preprocessing: dict[str, Any] | None) 
 def show_bars(version: DatasetVersion) -> None:
     """The chart of one symbol, with its averages where they were computed."""
     points = current_settings().display.chart_points
-    with card("Bars", f"{', '.join(version.symbols)} {version.timeframe} · UTC"):
+    with card("Bars", f"{', '.join(version.symbols)} {version.timeframe} · UTC · {BOX_HINT}"):
         row = st.container(horizontal=True, vertical_alignment="center")
         with row:
             symbol = _ask_symbol(version)
-            choice = range_choice("range")
-        drawn = drawn_bars(str(output_folder()), version, symbol, choice, points)
+            span = ask_span("data.chart", of=f"{version.content_hash} {symbol}")
+        drawn = drawn_bars(str(output_folder()), version, symbol, span, points)
         row.caption(drawn_words(drawn.bars, version.rows, points))
         lines = {name.replace("sma_", "SMA "): drawn.candles[name] for name in AVERAGES if name in drawn.candles}
         figure = price_figure(
@@ -75,10 +63,9 @@ def show_bars(version: DatasetVersion) -> None:
             lines=lines,
             closed=drawn.closed,
         )
-        show_figure(figure, "data.chart", f"{symbol}_{choice}")
-        since = range_start(pd.Timestamp(version.last_time), choice)
-        file_name = f"{symbol}_{version.timeframe}_{choice}.csv"
-        csv_button("Bars shown as CSV", lambda: version.bars(symbol, since=since), file_name, key="data.chart.csv")
+        show_figure(figure, "data.chart", f"{symbol}_{span}", of=f"{version.content_hash} {symbol}")
+        file_name = f"{symbol}_{version.timeframe}_{span}.csv"
+        csv_button("Bars shown as CSV", lambda: span.cut(version, symbol), file_name, key="data.chart.csv")
 
 
 def _ask_symbol(version: DatasetVersion) -> str | None:
@@ -116,11 +103,11 @@ def show_validation(version: DatasetVersion, validation: dict[str, Any] | None) 
             right=["Found", "Limit"],
             formats={"Cells": number},
             widths={"Rule": 178, "Verdict": 72, "Found": 142, "Limit": 142, "Cells": 58, "First, UTC": 128},
-            selectable=True,
+            select="one",
         )
         csv_button("CSV", lambda: table, f"validation_{version.short_hash}.csv", key="data.rules.csv")
     first_broken = next((row for row, rule in enumerate(rules) if rule["count"]), None)
-    chosen = first_broken if selected is None else selected
+    chosen = selected[0] if selected else first_broken
     with right:
         _show_rows(version, rules[chosen] if chosen is not None else None)
 
@@ -164,47 +151,3 @@ def _figure(rule: dict[str, Any], which: str) -> str:
 def _bound(value: float | None) -> str:
     """A bound with as many digits as it needs, at most five."""
     return number(value) if value is None or float(value).is_integer() else number(value, 5).rstrip("0")
-
-
-def show_versions(versions: Sequence[DatasetVersion], chosen: DatasetVersion) -> None:
-    """All versions, and what can be done with the chosen one."""
-    with card("Versions", "immutable, named by their content · newest first · times UTC"):
-        table = pd.DataFrame(
-            {
-                "Made, UTC": [stamp(version.created_at, seconds=True) for version in versions],
-                "Version": [version.short_hash for version in versions],
-                "Symbols": [", ".join(version.symbols) for version in versions],
-                "Timeframe": [version.timeframe for version in versions],
-                "Verdict": [version.verdict or "not checked" for version in versions],
-                "Rows": [version.rows for version in versions],
-                "Columns": [len(version.columns) for version in versions],
-                "From, UTC": [stamp(version.first_time) for version in versions],
-                "To, UTC": [stamp(version.last_time) for version in versions],
-                "Looks ahead": ["yes" if version.looks_ahead else "no" for version in versions],
-            }
-        )
-        show_table(
-            table,
-            key="data.versions",
-            formats={"Rows": number, "Columns": number},
-        )
-        name = f"{'_'.join(chosen.symbols)}_{chosen.timeframe}_{chosen.short_hash}"
-        with st.container(horizontal=True, vertical_alignment="center"), failures_shown():
-            st.page_link(
-                BACKTESTING.file,
-                label=f"Backtest {chosen.short_hash}",
-                icon=":material/query_stats:",
-                query_params={"dataset": chosen.short_hash},
-            )
-            csv_button(f"{chosen.short_hash} as CSV", chosen.frame, f"{name}.csv", key="data.version.csv")
-            st.download_button(
-                f"{chosen.short_hash} as Parquet",
-                data=chosen.parquet_file.read_bytes,
-                file_name=f"{name}.parquet",
-                mime="application/vnd.apache.parquet",
-                icon=":material/download:",
-                type="tertiary",
-                on_click="ignore",
-                key="data.version.parquet",
-            )
-            csv_button("This list as CSV", lambda: table, "dataset_versions.csv", key="data.versions.csv")

@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from components.charts.detail import thin_line
-from components.numbers import age, number, percent, ratio, size, stamp
-from components.panels.page import card, do_once, metric, metric_row
+from components.numbers import DASH, age, number, percent, ratio, size, stamp
+from components.panels.failure import failures_shown
+from components.panels.jobs import run_as_job
+from components.panels.page import card, metric, metric_row
 from components.panels.table import csv_button, show_table
 from core.settings import output_folder
 from core.version import __version__
 from data.versions import DatasetVersion
 from execution.metrics import ENOUGH_TRADES
 from execution.runs import StoredRun
-from workbench import BACKTESTING, DATA_PIPELINE, PAGES, SAMPLE_STEPS
+from workbench import BACKTESTING, DATA_PIPELINE, PAGES, SAMPLE_STEPS, submit_sample
+
+_LISTED = 20
+_UNREAD = "cannot be read"
 
 
-def show_sample_offer(run_sample: Callable[[], None]) -> None:
-    """The way in: one button that fills every page with real data."""
+def show_sample_offer(state: str) -> None:
+    """The way in: one button that fills every page with real data; `state` says in a sentence how far it got."""
     with card("Start with the sample workflow", key="sample-offer"):
         st.markdown(
-            "Nothing has been collected yet. The sample takes **5\u202f000 real EUR/USD hours** (April 2017 to "
+            f"{state} The sample takes **5\u202f000 real EUR/USD hours** (April 2017 to "
             "February 2018, shipped with backtesting.py) through every floor of the workbench, so that you can see "
-            "each page filled. It needs no network and takes about 3 s."
+            "each page filled. It needs no network and takes a few seconds."
         )
         steps = [(row, step, does, seen) for row, (step, does, seen) in enumerate(SAMPLE_STEPS, start=1)]
         table = pd.DataFrame(steps, columns=["", "Step", "What it does", "Seen on"])
         show_table(table, key="overview.steps", widths={"": 30, "Step": 95, "Seen on": 120})
-        do_once(
-            st.container(), "Run the sample workflow", "overview.run_sample", run_sample, icon=":material/play_arrow:"
-        )
+        with failures_shown():
+            play = ":material/play_arrow:"
+            run_as_job("Run the sample workflow", "overview.run_sample", submit_sample, icon=play)
 
 
 def show_what_comes() -> None:
@@ -59,9 +65,22 @@ def show_folder() -> None:
         )
 
 
-def show_metrics(versions: Sequence[DatasetVersion], runs: Sequence[StoredRun]) -> None:
-    """How much there is."""
+def show_metrics(versions: Sequence[DatasetVersion] | None, runs: Sequence[StoredRun] | None) -> None:
+    """How much there is; "–" where it cannot be read."""
     row = metric_row()
+    if versions is None:
+        for label in ("Dataset versions", "Symbols", "Largest, bars"):
+            metric(row, label, DASH, _UNREAD)
+    else:
+        _show_dataset_metrics(row, versions)
+    if runs is None:
+        for label in ("Backtest runs", "Best Sharpe"):
+            metric(row, label, DASH, _UNREAD)
+    else:
+        _show_run_metrics(row, runs)
+
+
+def _show_dataset_metrics(row: DeltaGenerator, versions: Sequence[DatasetVersion]) -> None:
     verdicts = [version.verdict for version in versions]
     failed, warned = verdicts.count("FAIL"), verdicts.count("WARN")
     metric(row, "Dataset versions", number(len(versions)), f"{warned} warn, {failed} fail")
@@ -69,23 +88,31 @@ def show_metrics(versions: Sequence[DatasetVersion], runs: Sequence[StoredRun]) 
     metric(row, "Symbols", number(len(symbols)), ", ".join(symbols)[:18] or "none yet")
     bars = max((version.rows for version in versions), default=0)
     metric(row, "Largest, bars", number(bars), f"newest {versions[0].short_hash}" if versions else "–")
+
+
+def _show_run_metrics(row: DeltaGenerator, runs: Sequence[StoredRun]) -> None:
     metric(row, "Backtest runs", number(len(runs)), f"newest {age(runs[0].created_at)}" if runs else "none yet")
     known = [run for run in runs if run.sharpe_ratio is not None and run.trades_count >= ENOUGH_TRADES]
     best = max(known, key=lambda run: run.sharpe_ratio or 0.0, default=None)
     metric(
         row,
         "Best Sharpe",
-        number(best.sharpe_ratio, 2) if best else "–",
+        number(best.sharpe_ratio, 2) if best else DASH,
         best.strategy_name[:18] if best else f"needs {ENOUGH_TRADES} trades",
         "Highest Sharpe of all runs with at least 30 trades. The best of many tries is partly luck.",
     )
 
 
 def show_last(
-    collections: Sequence[dict[str, Any]], versions: Sequence[DatasetVersion], runs: Sequence[StoredRun]
+    collections: Sequence[dict[str, Any]] | None,
+    versions: Sequence[DatasetVersion] | None,
+    runs: Sequence[StoredRun] | None,
 ) -> None:
-    """What was done, newest first."""
+    """What was done, newest first; what cannot be read is said."""
     with card("Ran last", "newest first · times UTC"):
+        kinds = {"Collections": collections, "Versions": versions, "Backtests": runs}
+        if unread := [kind for kind, read in kinds.items() if read is None]:
+            st.markdown(f":red[Not listed, because they cannot be read: {', '.join(unread).lower()}.]")
         happened = [
             *(
                 (
@@ -95,11 +122,11 @@ def show_last(
                     row["status"],
                     f"{number(row['rows'])} bars",
                 )
-                for row in collections
+                for row in collections or []
             ),
             *(
                 (version.created_at, "Version", version.label, version.verdict or "–", f"{number(version.rows)} rows")
-                for version in versions
+                for version in (versions or [])[:_LISTED]
             ),
             *(
                 (
@@ -110,10 +137,14 @@ def show_last(
                     f"{percent(run.total_return, sign=True)}, "
                     f"Sharpe {ratio(run.sharpe_ratio, run.trades_count, ENOUGH_TRADES)}",
                 )
-                for run in runs
+                for run in (runs or [])[:_LISTED]
             ),
         ]
-        table = pd.DataFrame(sorted(happened, reverse=True)[:20], columns=["When", "Kind", "What", "State", "Result"])
+        if not happened:
+            return
+        table = pd.DataFrame(
+            sorted(happened, reverse=True)[:_LISTED], columns=["When", "Kind", "What", "State", "Result"]
+        )
         table["When"] = [stamp(text, seconds=True) for text in table["When"]]
         show_table(table, key="overview.last", widths={"When": 165, "Kind": 85, "State": 100})
         csv_button("CSV", lambda: table, "ran_last.csv", key="overview.last.csv")
@@ -153,21 +184,26 @@ def show_best(runs: Sequence[StoredRun]) -> None:
         csv_button("CSV", lambda: without_curves, "best_runs.csv", key="overview.best.csv")
 
 
-def show_next(versions: Sequence[DatasetVersion], runs: Sequence[StoredRun], sample_run: str | None) -> None:
+def show_next(
+    versions: Sequence[DatasetVersion] | None, runs: Sequence[StoredRun] | None, sample_run: str | None
+) -> None:
     """The one thing that makes most sense now."""
     with card("Next"):
-        if sample_run and any(run.run_id == sample_run for run in runs):
+        if versions is None or runs is None:
+            st.markdown("First put right what the red box names. The rest of the workbench goes on meanwhile:")
+        elif any(run.run_id == sample_run for run in runs):
             st.markdown("The sample went through every floor. See what the strategy did, and what the bars are worth:")
         elif runs:
             st.markdown(f"Your newest run is **{runs[0].run_id}**. Look at it, or collect other data.")
         else:
             st.markdown("There is a dataset and no run yet. Test a strategy on it.")
         if runs:
+            shown = next((run.run_id for run in runs if run.run_id == sample_run), runs[0].run_id)
             st.page_link(
                 BACKTESTING.file,
-                label=f"Open run {sample_run or runs[0].run_id}",
+                label=f"Open run {shown}",
                 icon=":material/query_stats:",
-                query_params={"run": sample_run or runs[0].run_id},
+                query_params={"run": shown},
             )
         if versions:
             st.page_link(
@@ -176,5 +212,7 @@ def show_next(versions: Sequence[DatasetVersion], runs: Sequence[StoredRun], sam
                 icon=":material/database:",
                 query_params={"version": versions[0].short_hash},
             )
-        st.page_link(BACKTESTING.file, label="Run a backtest", icon=":material/play_arrow:")
-        st.page_link(DATA_PIPELINE.file, label="Collect data", icon=":material/add:")
+        if versions is not None and runs is not None:
+            st.page_link(BACKTESTING.file, label="Run a backtest", icon=":material/play_arrow:")
+        if versions is not None:
+            st.page_link(DATA_PIPELINE.file, label="Collect data", icon=":material/add:")

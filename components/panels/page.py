@@ -32,7 +32,7 @@ def show_badges(place: DeltaGenerator, *badges: tuple[str, Colour]) -> None:
 
 def sample_badge(version: DatasetVersion | None) -> list[tuple[str, Colour]]:
     """The mark that the embedded sample wears wherever it appears."""
-    return [("sample data", "violet")] if version is not None and version.attribution else []
+    return [("sample data", "violet")] if version is not None and "sample" in version.attribution else []
 
 
 @contextmanager

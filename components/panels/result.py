@@ -11,11 +11,23 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from components.charts.detail import thin_bars, thin_line, thin_trades
+from components.charts.detail import stretch, thin_line, thin_trades
 from components.charts.equity import equity_figure
-from components.charts.price import closed_hours, price_figure
+from components.charts.price import price_figure
 from components.numbers import DASH, number, percent, ratio, stamp
-from components.panels.chart import Drawn, drawn_bars, drawn_words, range_choice, show_figure
+from components.panels.chart import (
+    BOX_HINT,
+    Box,
+    Drawn,
+    ask_span,
+    drawn_bars,
+    drawn_of,
+    drawn_words,
+    held_box,
+    show_figure,
+    show_way_back,
+)
+from components.panels.failure import failures_shown, reason
 from components.panels.page import card, metric, metric_row
 from components.panels.table import Format, csv_button, show_table
 from components.panels.words import verbatim
@@ -81,14 +93,17 @@ def show_metrics(run: StoredRun) -> None:
 def show_equity(run: StoredRun) -> None:
     """Equity against holding the symbol, drawdown below."""
     points = current_settings().display.chart_points
-    drawn = min(run.bars, points)
-    with card("Equity and drawdown", f"drawn {number(drawn)} of {number(run.bars)} points, extremes kept · UTC"):
-        lines = _equity_lines(str(output_folder()), run, points)
+    box = held_box("backtest.equity", run.run_id)
+    lines = _equity_lines(str(output_folder()), run, points, box)
+    drawn = f"drawn {number(len(lines['equity']))} of {number(run.bars)} points, extremes kept"
+    with card("Equity and drawdown", f"{drawn} · UTC · {BOX_HINT}"):
+        if box:
+            show_way_back("backtest.equity", "All")
         try:
-            held = _held_line(str(output_folder()), run, version_of(run), points)
+            held = _held_line(str(output_folder()), run, version_of(run), points, box)
         except SequenceError as error:
             held = None
-            st.warning(verbatim(f"Buy and hold is not drawn. {error.what} {error.cure}"))
+            st.warning(verbatim(f"Buy and hold is not drawn. {reason(error)}"))
         figure = equity_figure(
             lines["equity"],
             lines["drawdown"],
@@ -97,7 +112,7 @@ def show_equity(run: StoredRun) -> None:
             points=points,
             benchmark=held,
         )
-        show_figure(figure, "backtest.equity", f"equity_{run.run_id}")
+        show_figure(figure, "backtest.equity", f"equity_{run.run_id}", of=run.run_id)
         csv_button("Equity as CSV", lambda: _equity_table(run), f"equity_{run.run_id}.csv", key="backtest.equity.csv")
         for note in run.notes:
             st.caption(verbatim(note))
@@ -109,10 +124,11 @@ def show_equity(run: StoredRun) -> None:
     show_spinner="Reading the equity curve",
     hash_funcs={StoredRun: lambda run: (run.id, run.content_digest)},
 )
-def _equity_lines(home: str, run: StoredRun, points: int) -> dict[str, pd.Series]:
+def _equity_lines(home: str, run: StoredRun, points: int, box: Box | None) -> dict[str, pd.Series]:
     """The lines of the equity chart, thinned: a stored run never changes. `home` tells workbenches apart."""
     equity = run.equity()
-    return {name: thin_line(line, points) for name, line in (("equity", equity), ("drawdown", drawdown(equity)))}
+    whole = {"equity": equity, "drawdown": drawdown(equity)}
+    return {name: thin_line(_inside(line, box), points) for name, line in whole.items()}
 
 
 @st.cache_data(
@@ -124,10 +140,14 @@ def _equity_lines(home: str, run: StoredRun, points: int) -> dict[str, pd.Series
         DatasetVersion: lambda version: version.content_hash,
     },
 )
-def _held_line(home: str, run: StoredRun, version: DatasetVersion, points: int) -> pd.Series:
+def _held_line(home: str, run: StoredRun, version: DatasetVersion, points: int, box: Box | None) -> pd.Series:
     """What the cash would have become in the symbol itself, without leverage; thinned, and kept like the equity."""
     closes = version.bars(run.symbol, columns=["close"])["close"]
-    return thin_line(run.cash * closes / closes.iloc[0], points)
+    return thin_line(_inside(run.cash * closes / closes.iloc[0], box), points)
+
+
+def _inside(line: pd.Series, box: Box | None) -> pd.Series:
+    return line if box is None else line.iloc[stretch(pd.DatetimeIndex(line.index), *box)]
 
 
 def _equity_table(run: StoredRun) -> pd.DataFrame:
@@ -151,11 +171,11 @@ def show_trades(run: StoredRun) -> None:
             key=f"backtest.trades.{run.run_id}.{skip}",
             formats=_trade_formats(instrument),
             signed=[f"Net, {instrument.quote}", "Pips"],
-            selectable=True,
+            select="one",
         )
         csv_button("Trades as CSV", lambda: manager.trades(run), f"trades_{run.run_id}.csv", key="backtest.trades.csv")
     with chart:
-        _show_price(run, None if selected is None else newest_first.iloc[selected], instrument)
+        _show_price(run, newest_first.iloc[selected[0]] if selected else None, instrument)
 
 
 def _ask_page(count: int) -> int:
@@ -171,13 +191,14 @@ def _ask_page(count: int) -> int:
 
 def _show_price(run: StoredRun, trade: pd.Series | None, instrument: Symbol) -> None:
     points = current_settings().display.chart_points
-    with card("Trades on price", f"{run.symbol} {run.timeframe} · UTC"):
+    of = run.run_id if trade is None else f"{run.run_id} {trade['entry_time']}"
+    with card("Trades on price", f"{run.symbol} {run.timeframe} · UTC · {BOX_HINT}"), failures_shown():
         row = st.container(horizontal=True, vertical_alignment="center")
         with row:
-            choice = range_choice("range", default="3M")
+            span = ask_span("backtest.price", of, "3M", "" if trade is None else "the trade")
         version = version_of(run)
-        if trade is None:
-            drawn, words = drawn_bars(str(output_folder()), version, run.symbol, choice, points), ""
+        if trade is None or span.box:
+            drawn, words = drawn_bars(str(output_folder()), version, run.symbol, span, points), ""
         else:
             drawn = _around(version, run.symbol, trade, points)
             words = f", around the {trade['side']} trade of {stamp(trade['entry_time'].to_pydatetime())}"
@@ -189,7 +210,7 @@ def _show_price(run: StoredRun, trade: pd.Series | None, instrument: Symbol) -> 
         figure = price_figure(
             drawn.candles, digits=instrument.digits, points=points, trades=marked, closed=drawn.closed
         )
-        show_figure(figure, "backtest.price", f"trades_{run.run_id}")
+        show_figure(figure, "backtest.price", f"trades_{run.run_id}", of)
 
 
 def _around(version: DatasetVersion, symbol: str, trade: pd.Series, points: int) -> Drawn:
@@ -199,8 +220,7 @@ def _around(version: DatasetVersion, symbol: str, trade: pd.Series, points: int)
     before = parse_timeframe(version.timeframe).delta * (2 * margin) + pd.Timedelta(days=4)
     bars = version.bars(symbol, since=trade["entry_time"] - before, columns=PRICES)
     entry, end = bars.index.get_indexer(pd.DatetimeIndex([trade["entry_time"], trade["exit_time"]]))
-    shown = bars.iloc[max(0, entry - margin) : end + margin]
-    return Drawn(thin_bars(shown, points), len(shown), closed_hours(shown))
+    return drawn_of(bars.iloc[max(0, entry - margin) : end + margin], points)
 
 
 def _trade_table(trades: pd.DataFrame, instrument: Symbol, newest: int) -> pd.DataFrame:

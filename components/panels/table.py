@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -17,6 +17,12 @@ _STATE_COLOURS = {
     "WARN": "#ffcf6b",
     "FAIL": "#ff7a8e",
     "SUCCEEDED": "#2fe08a",
+    "RUNNING": "#4cc3ff",
+    "FAILED": "#ff7a8e",
+    "INTERRUPTED": "#ff9838",
+    "PARTIAL": "#ffcf6b",
+    "alive": "#2fe08a",
+    "gone": "#ff7a8e",
     "long": "#2fe08a",
     "short": "#ff7a8e",
 }
@@ -31,11 +37,11 @@ def show_table(
     signed: Sequence[str] = (),
     right: Sequence[str] = (),
     help_texts: Mapping[str, str] | None = None,
-    selectable: bool = False,
+    select: Literal["one", "many"] | None = None,
     rows: int = 12,
     config: Mapping[str, Any] | None = None,
-) -> int | None:
-    """Show `table` by its column names; returns the position of the selected row, if rows can be selected.
+) -> list[int]:
+    """Show `table` by its column names; returns the positions of the selected rows, if rows can be selected.
 
     `formats` turn values into text (the values stay numbers), `signed` columns are coloured by their sign,
     `right` are texts that stand like numbers, `widths` in pixels, `config` replaces a column's whole setting;
@@ -62,13 +68,12 @@ def show_table(
         height="content" if len(table) <= rows else 36 + 28 * rows,
         column_config=config,
         key=key,
-        on_select="rerun" if selectable else "ignore",
-        selection_mode="single-row",
+        on_select="rerun" if select else "ignore",
+        selection_mode="multi-row" if select == "many" else "single-row",
     )
-    if not selectable or isinstance(shown, DeltaGenerator):
-        return None
-    selected = shown["selection"]["rows"]
-    return int(selected[0]) if selected else None
+    if not select or isinstance(shown, DeltaGenerator):
+        return []
+    return [int(row) for row in shown["selection"]["rows"] if row < len(table)]
 
 
 def csv_button(label: str, table: Callable[[], pd.DataFrame], file_name: str, key: str) -> None:

@@ -78,6 +78,9 @@ class LiveSource(Protocol):
     def day_cut(self, symbol: str) -> DayCut:
         """Where this vendor cuts its daily (and longer) bars of a symbol."""
 
+    def earliest(self, symbol: str, timeframe: Timeframe) -> pd.Timestamp | None:
+        """The first moment that can be asked for now, told without any network; None where that is not known."""
+
     def check(self, symbol: str, timeframe: Timeframe, start: pd.Timestamp, end: pd.Timestamp) -> None:
         """Raise DataRequestError, without any network, when this can never be answered; names what can."""
 
@@ -95,22 +98,59 @@ _SOURCES = {
     "CSV": "data.sources.files:FileSource",
     "Parquet": "data.sources.files:FileSource",
 }
+# The same for sources on a vendor's server.
+_LIVE = {
+    "YFinance": "data.sources.yahoo:YahooSource",
+    "HistData": "data.sources.histdata:HistDataSource",
+}
+# What brings news instead of bars.
+_NEWS = ("GDELT",)
 
 
 def source_names() -> list[str]:
-    """The names `DataConfig.data_sources` may hold."""
-    return list(_SOURCES)
+    """The names that `DataConfig.data_sources` may hold."""
+    return [*_SOURCES, *_LIVE, *_NEWS]
+
+
+def is_news(name: str) -> bool:
+    """Whether the source of that name, in any case of letters, brings news; raises as source_named does."""
+    return _known(name) in _NEWS
+
+
+def is_live(name: str) -> bool:
+    """Whether the source of that name, in any case of letters, is a live one; raises as source_named does."""
+    return _known(name) in _LIVE
 
 
 def source_named(name: str, request: FileRequest | None = None) -> BarSource:
     """The source of that name, in any case of letters; raises DataRequestError naming those there are."""
-    known = {each.lower(): each for each in _SOURCES}
+    known = _known(name)
+    if known not in _SOURCES:
+        raise DataRequestError(f"{known} is asked slice by slice, or for news.", "Use live_source or collect_news.")
+    source: BarSource = _class_at(_SOURCES[known]).for_request(request or FileRequest())
+    return source
+
+
+def live_source(name: str) -> LiveSource:
+    """The live source of that name, in any case of letters; raises DataRequestError naming those there are."""
+    known = _known(name)
+    if known not in _LIVE:
+        raise DataRequestError(f"{known} is no live source.", f"Live are: {', '.join(_LIVE)}.")
+    source: LiveSource = _class_at(_LIVE[known])()
+    return source
+
+
+def _known(name: str) -> str:
+    known = {each.lower(): each for each in source_names()}
     if str(name).lower() not in known:
-        meant = nearest(str(name), _SOURCES)
+        meant = nearest(str(name), known.values())
         hint = f"Did you mean {meant!r}? " if meant else ""
         raise DataRequestError(
-            f"There is no data source {name!r} in this version.", f"{hint}Known: {', '.join(_SOURCES)}."
+            f"There is no data source {name!r} in this version.", f"{hint}Known: {', '.join(known.values())}."
         )
-    module, cls = _SOURCES[known[str(name).lower()]].split(":")
-    source: BarSource = getattr(import_module(module), cls).for_request(request or FileRequest())
-    return source
+    return known[str(name).lower()]
+
+
+def _class_at(place: str) -> Any:
+    module, cls = place.split(":")
+    return getattr(import_module(module), cls)

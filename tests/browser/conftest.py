@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 import workbench
 from core.child import stop_child
@@ -52,15 +53,20 @@ def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]
     return {**browser_context_args, "viewport": {"width": 1440, "height": 900}}
 
 
-@pytest.fixture
-def server(home: Path) -> Iterator[str]:
-    """A fresh workbench server over the test's own workbench; its address."""
+@contextmanager
+def serving(home: Path, **variables: str) -> Iterator[str]:
+    """A fresh workbench with its worker over `home`, as a user starts it; its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "core.child", "streamlit", "run", str(APP), "--server.port", str(port)]
+    command = [sys.executable, "-m", "core.child", "main", "--mode", "gui", "--port", str(port)]
     started = subprocess.Popen(
-        command, stdin=subprocess.PIPE, cwd=APP.parent, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+        command,
+        stdin=subprocess.PIPE,
+        cwd=APP.parent,
+        env={**os.environ, "SEQUENCE_HOME": str(home), **variables},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
     )
     address = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 60
@@ -74,6 +80,19 @@ def server(home: Path) -> Iterator[str]:
             time.sleep(0.1)
     yield address
     stop_child(started)
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[..., AbstractContextManager[str]]:
+    """For tests that share a server, or start one with variables of its own."""
+    return serving
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[str]:
+    """A fresh workbench with its worker, over the test's own folder, as a user starts it; its address."""
+    with serving(home) as address:
+        yield address
 
 
 class Workbench:
@@ -103,3 +122,9 @@ class Workbench:
 @pytest.fixture
 def bench(page: Page, server: str) -> Workbench:
     return Workbench(page, server)
+
+
+@pytest.fixture
+def other_bench(new_context: Callable[..., BrowserContext], server: str) -> Workbench:
+    """A second reader of the same workbench, with a browser of his own."""
+    return Workbench(new_context().new_page(), server)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture
 def runs() -> list[str]:
     """Three runs, newest first; sorted by name the newest comes last."""
-    workbench.run_sample_workflow(lambda step, words: None)
+    workbench.run_sample_workflow()
     version = controller.versions()[0]
     for name, length in (("b_middle", 14), ("z_last", 21)):
         result = manager.run_backtest(version, strategy_name="RSI_Bands", parameters={"length": length})

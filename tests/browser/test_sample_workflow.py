@@ -50,7 +50,7 @@ def test_the_same_by_hand_on_the_two_pages(bench: Any) -> None:
 
 
 def test_a_deep_link_works_as_the_servers_first_request(bench: Any) -> None:
-    first = workbench.run_sample_workflow(lambda step, words: None)
+    first = workbench.run_sample_workflow()
     version = controller.versions()[0]
     newer = manager.save_result(result=manager.run_backtest(version, strategy_name="RSI_Bands", spread_pips=0.6))
     bench.open(f"/backtesting?run={first.run_id}", "Backtesting")
@@ -59,13 +59,13 @@ def test_a_deep_link_works_as_the_servers_first_request(bench: Any) -> None:
 
 
 def test_a_link_to_a_version_and_a_range_opens_that_view(bench: Any) -> None:
-    workbench.run_sample_workflow(lambda step, words: None)
+    workbench.run_sample_workflow()
     bench.open(f"/data_pipeline?version={controller.versions()[0].short_hash}&range=1W", "Data Pipeline")
     expect(bench.page.get_by_text(re.compile(r"drawn 1\d\d of 5.000 bars"))).to_be_visible()
 
 
 def test_downloads_hold_what_is_shown(bench: Any, tmp_path: Path) -> None:
-    run = workbench.run_sample_workflow(lambda step, words: None)
+    run = workbench.run_sample_workflow()
     version = controller.versions()[0]
     bench.open("/data_pipeline", "Data Pipeline")
     with bench.page.expect_download() as caught:
@@ -96,7 +96,7 @@ def test_a_damaged_database_is_a_red_box_that_names_the_file(bench: Any, home: P
 
 @pytest.mark.parametrize(("width", "pages"), [(800, workbench.PAGES), (400, workbench.PAGES[:1])])
 def test_nothing_is_cut_on_a_narrow_screen(bench: Any, width: int, pages: tuple[workbench.PageEntry, ...]) -> None:
-    workbench.run_sample_workflow(lambda step, words: None)
+    workbench.run_sample_workflow()
     bench.page.set_viewport_size({"width": width, "height": 900})
     for entry in pages:
         bench.open("/" if entry is workbench.OVERVIEW else f"/{entry.url_path}", entry.title)

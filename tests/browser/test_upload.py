@@ -15,8 +15,8 @@ pytestmark = pytest.mark.browser
 
 
 def metatrader_export(folder: Path) -> Path:
-    """150 hours as MetaTrader 5 exports them, in the clock of a broker whose days end in New York."""
-    times = pd.date_range("2024-03-04 00:00", periods=150, freq="h")
+    """The 120 hours of a week as MetaTrader 5 exports them, in the clock of a broker whose days end in New York."""
+    times = pd.date_range("2024-03-04 00:00", periods=120, freq="h")
     lines = ["<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>"]
     for row, time in enumerate(times):
         price = 1.08 + row / 10_000
@@ -47,7 +47,7 @@ def test_a_metatrader_export_is_previewed_asked_for_its_clock_and_collected(
     expect(bench.page.get_by_test_id("stMetric").filter(has_text="Validated")).to_contain_text("PASS")
     [version] = controller.versions()
     bars = version.bars("EURUSD")
-    assert (str(bars.index[0]), len(bars)) == ("2024-03-03 22:00:00+00:00", 150)
+    assert (str(bars.index[0]), len(bars)) == ("2024-03-03 22:00:00+00:00", 120)
     assert bars["spread_points"].unique().tolist() == [7.0]
     assert list((home / "output_central" / "uploads").iterdir()) == []
 

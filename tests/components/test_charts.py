@@ -11,12 +11,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from components.charts.detail import thin_bars, thin_line
+from components.charts.coverage import coverage_figure
+from components.charts.detail import stretch, thin_bars, thin_line
+from components.charts.distribution import moves_figure, moves_over_time_figure, ranges_figure
 from components.charts.equity import equity_figure
 from components.charts.price import price_figure
 from components.charts.template import palette, styled
+from data.passport import Coverage, coverage_matrix, moves_of
 from data.sources.sample import SampleSource
 from execution.metrics import drawdown
+from market.symbols import AssetClass
 from market.timeframes import Timeframe
 
 PRICES = st.lists(st.floats(0.5, 2.0), min_size=1, max_size=300)
@@ -112,6 +116,16 @@ def test_a_thinned_line_keeps_the_extremes_and_both_ends_within_its_number(value
     assert thin.index.is_monotonic_increasing
     assert thin.index.is_unique
     pd.testing.assert_series_equal(thin, line[thin.index], check_freq=False)
+
+
+@given(st.integers(0, 60), st.integers(0, 89), st.integers(0, 89), st.integers(1, 20))
+def test_a_stretch_holds_the_times_between_and_never_too_few(rows: int, begin: int, end: int, fewest: int) -> None:
+    times = hours(90)[15 : 15 + rows]
+    begin, end = sorted((begin, end))
+    taken = times[stretch(times, hours(90)[begin], hours(90)[end], fewest)]
+    inside = times[(times >= hours(90)[begin]) & (times <= hours(90)[end])]
+    assert set(inside) <= set(taken)
+    assert len(taken) == max(len(inside), min(fewest, rows))
 
 
 @pytest.mark.parametrize("points", [2, 3])
@@ -277,6 +291,43 @@ def test_every_figure_has_the_common_look_and_the_height_asked_for(sample: pd.Da
         assert figure.layout.paper_bgcolor == "rgba(0,0,0,0)"
         assert figure.layout.yaxis.side == "right"
         assert figure.layout.xaxis.rangeslider.visible is False
+
+
+def coverage_of(bars: pd.DataFrame, asset_class: AssetClass = AssetClass.FX) -> Coverage:
+    return coverage_matrix(pd.DatetimeIndex(bars.index), Timeframe.H1, asset_class, over_time=False)
+
+
+def test_a_heat_map_words_what_is_missing_and_leaves_closed_hours_bare(sample: pd.DataFrame) -> None:
+    wednesdays = [time for time in sample.index if (time.day_of_week, time.hour) == (2, 14)]
+    [cells] = coverage_figure(coverage_of(sample.drop(wednesdays[:21])), unit="UTC").data
+    assert (cells.text[2][14], cells.text[2][15], cells.text[5][12]) == ("51", "", "")
+    assert np.isnan(cells.z[5][12])
+    assert cells.customdata[2][14] == "Wed 14:00 UTC<br>22 of 43 bars, 51.16 %"
+    assert cells.customdata[5][12] == "Sat 12:00 UTC<br>no bar expected"
+    assert (cells.zmin, cells.zmax) == (50, 100)
+
+
+def test_a_heat_map_of_unknown_hours_colours_the_counts(sample: pd.DataFrame) -> None:
+    [cells] = coverage_figure(coverage_of(sample, AssetClass.OTHER), unit="UTC").data
+    assert cells.customdata[2][14] == "Wed 14:00 UTC<br>43 bars"
+    assert cells.zmax == max(max(row) for row in np.nan_to_num(cells.z)) == 43
+
+
+def test_the_moves_are_drawn_as_shares_with_a_normal_distribution_of_equal_area(sample: pd.DataFrame) -> None:
+    moves = moves_of(sample, Timeframe.H1, AssetClass.FX, 0.0001)
+    bars, bell = moves_figure(moves).data
+    assert sum(bars.y) == pytest.approx(100 * (1 - moves.beyond / moves.count))
+    assert sum(bell.y) == pytest.approx(100, abs=0.1)
+    assert bell.line.dash == "dash"
+    assert max(moves_over_time_figure(moves.over_time).data[0].y) == moves.over_time.max()
+
+
+def test_ranges_are_named_by_hour_or_weekday_and_the_top_quarter_is_bright(sample: pd.DataFrame) -> None:
+    [hours] = ranges_figure(moves_of(sample, Timeframe.H1, AssetClass.FX, 0.0001).ranges, by_hour=True).data
+    assert list(hours.x)[:3] == ["00", "01", "02"]
+    assert sum(opacity == 1 for opacity in hours.marker.opacity) == 6
+    [days] = ranges_figure(pd.Series([1.0, 2.0], index=[0, 4]), by_hour=False).data
+    assert list(days.x) == ["Mon", "Fri"]
 
 
 def test_charts_know_no_streamlit() -> None:

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from notebook import add, metadata, module, notes, store, words
 
-from core.errors import DiskError, StoreLockedError, StoreUnusableError
+from core.errors import DiskError, StoreLockedError, StoreUnusableError, TryAgainError
 from core.store import JSON, WHOLE, Module, Store, inserted_id, set_aside, strict_table
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -91,7 +91,7 @@ def test_a_home_that_cannot_be_made_is_a_disk_error(monkeypatch: pytest.MonkeyPa
 
 def test_a_full_disk_is_a_disk_error_and_changes_nothing() -> None:
     add("before")
-    full = pytest.raises(DiskError, match=r"notebook\.db could not be written.*full.*Check free space")
+    full = pytest.raises(DiskError, match=r"disk is full: .*notebook\.db could not be written\. Free some space")
     with full, store.write() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 10")
         connection.execute(notes.insert(), {"words": "x" * 100_000})
@@ -509,3 +509,46 @@ def test_a_file_that_another_process_has_open_is_not_set_aside() -> None:
         assert store.path.read_bytes() == b"no database"
     finally:
         holder.communicate("\n")
+
+
+def test_the_log_of_a_removed_database_is_set_aside_whole_under_the_process_that_wrote_it() -> None:
+    add("old")
+    log = store.path.with_name(f"{store.path.name}-wal")
+    content = log.read_bytes()
+    store.path.unlink()
+    with pytest.raises(StoreUnusableError) as refusal:
+        words()
+    moved = set_aside(Path(refusal.value.path))
+    assert (moved.suffix, moved.read_bytes()) == (".db-wal", content)
+    add("new")
+    assert words() == ["new"]
+    assert moved.read_bytes() == content
+
+
+def test_the_log_of_a_removed_database_that_another_process_has_open_is_not_set_aside(start: Start) -> None:
+    holder = start("import sys\nfrom notebook import add\nadd('old')\nprint('open', flush=True)\nsys.stdin.read(1)")
+    assert holder.stdout
+    assert holder.stdout.readline() == "open\n"
+    store.path.unlink()
+    left = names_in(store.path.parent)
+    with pytest.raises(StoreLockedError, match=f"process {holder.pid}"):
+        set_aside(store.path)
+    assert names_in(store.path.parent) == left
+
+
+def test_a_file_that_a_process_of_sequence_has_open_is_set_aside_and_what_it_wrote_goes_along(start: Start) -> None:
+    add("old")
+    script = "import sys\nfrom notebook import add\nadd('before')\nprint('open', flush=True)\ninput()\nadd('after')"
+    worker = start(script, "core.child")  # as on the command line of a child
+    assert worker.stdout
+    assert worker.stdout.readline() == "open\n"
+    moved = set_aside(store.path)
+    assert worker.communicate("go on\n") == ("", "")
+    assert words() == ["after"]
+    with closing(sqlite3.connect(moved)) as kept:
+        assert kept.execute("SELECT words FROM notes ORDER BY id").fetchall() == [("old",), ("before",)]
+
+
+def test_setting_aside_what_is_not_there_any_more_says_so() -> None:
+    with pytest.raises(TryAgainError, match="not there any more"):
+        set_aside(store.path)

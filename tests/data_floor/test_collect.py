@@ -150,15 +150,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a source": (
         {"data_sources": ["GDELT"]},
-        "There is no data source 'GDELT' in this version. Known: Sample, CSV, Parquet.",
+        "GDELT gives news, no bars. Name a source of bars beside it: YFinance, say.",
     ),
     "a misspelt source": (
         {"data_sources": ["Smaple"]},
-        "There is no data source 'Smaple' in this version. Did you mean 'Sample'? Known: Sample, CSV, Parquet.",
-    ),
-    "one source of two": (
-        {"data_sources": ["Sample", "YFinance"]},
-        "There is no data source 'YFinance' in this version. Known: Sample, CSV, Parquet.",
+        "There is no data source 'Smaple' in this version. Did you mean 'Sample'? "
+        "Known: Sample, CSV, Parquet, YFinance, HistData, GDELT.",
     ),
 }
 
@@ -228,7 +225,7 @@ def test_a_missing_field_is_named() -> None:
 
 
 def test_the_sources_of_this_version_are_listed() -> None:
-    assert source_names() == ["Sample", "CSV", "Parquet"]
+    assert source_names() == ["Sample", "CSV", "Parquet", "YFinance", "HistData", "GDELT"]
 
 
 def test_importing_the_door_touches_no_disk_and_no_heavy_package(

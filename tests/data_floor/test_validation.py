@@ -39,10 +39,10 @@ def with_jumps(made: MadeBars, jumps: int, rows: int = 1000) -> pd.DataFrame:
     return made(100 * np.cumprod(1 + np.concatenate([[0.0], returns])))
 
 
-def test_the_sample_passes_all_five_rules(sample: pd.DataFrame) -> None:
+def test_the_sample_passes_every_rule_the_five_first(sample: pd.DataFrame) -> None:
     result, _ = controller.validate(sample)
     assert result["status"] == "PASS"
-    assert [rule["rule"] for rule in result["rules"]] == RULES
+    assert [rule["rule"] for rule in result["rules"][:5]] == RULES
     assert {rule["status"] for rule in result["rules"]} == {"PASS"}
 
 

@@ -221,11 +221,11 @@ def test_a_version_tells_where_it_came_from(sample_config: DataConfig) -> None:
 
 def test_preparing_tells_of_each_step(sample_config: DataConfig) -> None:
     told: list[str] = []
-    version = controller.prepare(sample_config, lambda step, words: told.append(f"{step}: {words}"))
+    version = controller.prepare(sample_config, lambda step, words, done: told.append(f"{step}: {words}"))
     assert told == [
         "Collect: 5,000 bars of EURUSD from Sample",
         "Preprocess: 0 columns added",
-        "Validate: PASS: 5 of 5 rules pass",
+        "Validate: PASS: 15 of 15 rules pass",
         f"Version: {version.short_hash}, named by its content",
     ]
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import sqlite3
-import subprocess
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -17,43 +16,15 @@ import pytest
 
 import execution.runs
 from core.errors import InputError, StoreLockedError, UnknownNameError
-from core.store import Store
+from core.store import Module, Store
+from data.pipeline_controller import DatasetVersion, controller
 from execution import tables
 from execution.backtest_manager import BacktestResult, StoredRun, manager
 from execution.runs import filter_runs, runs_folder
 
-Start = Callable[..., subprocess.Popen[str]]
+Kill = Callable[[str, str, str], None]
+TablesOf = Callable[[Path, Module], dict[str, list[tuple[Any, ...]]]]
 
-KILLED_WHILE_DELETING = """
-import os, pathlib, signal, sys
-from contextlib import contextmanager
-import execution.runs
-from core.store import Store
-from execution.backtest_manager import manager
-
-def killed(*_args, **_kwargs):
-    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
-
-def half_removed(folder, **_options):
-    (pathlib.Path(folder) / "equity.parquet").unlink()
-    killed()
-
-@contextmanager
-def written_then_killed(self):
-    with write(self) as connection:
-        yield connection
-        killed()
-
-write = Store.write
-if sys.argv[1] == "before the commit":
-    Store.write = written_then_killed
-elif sys.argv[1] == "between row and folder":
-    execution.runs._remove_folder = killed
-elif sys.argv[1] == "half way through the folder":
-    execution.runs.shutil.rmtree = half_removed
-manager.delete_run("second")
-print("not killed")
-"""
 # Point → runs there are afterwards.
 POINTS = {
     "before the commit": ["second", "first"],
@@ -225,13 +196,13 @@ def test_the_name_of_a_deleted_run_is_free_again(run: StoredRun, other: Backtest
 def test_a_run_saved_under_the_name_while_the_old_one_is_deleted_keeps_its_files(
     run: StoredRun, other: BacktestResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remove = execution.runs._remove_folder
+    remove = Store.remove_folder
 
-    def saved_just_before(store: Store, run_id: str) -> None:
+    def saved_just_before(store: Store, folder: Path, **unless: Any) -> None:
         manager.save_result("backtest_001", result=other)
-        remove(store, run_id)
+        remove(store, folder, **unless)
 
-    monkeypatch.setattr(execution.runs, "_remove_folder", saved_just_before)
+    monkeypatch.setattr(Store, "remove_folder", saved_just_before)
     manager.delete_run("backtest_001")
     [left] = manager.runs()
     assert left.content_digest != run.content_digest
@@ -241,24 +212,33 @@ def test_a_run_saved_under_the_name_while_the_old_one_is_deleted_keeps_its_files
 def test_a_lock_that_comes_after_the_row_is_gone_does_not_bring_it_back(
     run: StoredRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def locked(*_: object) -> None:
+    remove = Store.remove_folder
+
+    def locked(_store: Store) -> None:
         raise StoreLockedError("Another program holds it.")
 
-    monkeypatch.setattr(execution.runs, "_remove_folder", locked)
+    def locked_from_here(store: Store, folder: Path, **unless: Any) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(Store, "write", locked)
+            remove(store, folder, **unless)
+
+    monkeypatch.setattr(Store, "remove_folder", locked_from_here)
     manager.delete_run("backtest_001")
     assert manager.runs() == []
+    assert folders() == {"backtest_001"}
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_process_killed_while_deleting_leaves_whole_runs_only(
-    point: str, start: Start, result: BacktestResult, other: BacktestResult, monkeypatch: pytest.MonkeyPatch
+    point: str,
+    killed_while_deleting: Kill,
+    result: BacktestResult,
+    other: BacktestResult,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     manager.save_result("first", result=result)
     manager.save_result("second", result=other)
-    process = start(KILLED_WHILE_DELETING, point)
-    output, errors = process.communicate()
-    assert process.returncode != 0, output
-    assert (output, errors) == ("", "")
+    killed_while_deleting('manager.delete_run("second")', "equity.parquet", point)
     assert folders() == {"first", "second"}, "the kill left no debris, so it did not strike where it should"
     runs = manager.runs()
     assert [run.run_id for run in runs] == POINTS[point]
@@ -271,37 +251,67 @@ def test_a_process_killed_while_deleting_leaves_whole_runs_only(
 
 
 @pytest.fixture
-def version_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: StoredRun, other: BacktestResult) -> Path:
-    """A workbench whose runs, trades, comparison and files were left by version 1 of the tables.
+def on_a_dataset(bars: pd.DataFrame) -> BacktestResult:
+    """A result made on a published version, which nothing uses yet."""
+    version = controller.publish(bars.assign(symbol="EURUSD"))
+    return manager.run_backtest(version, strategy_name="MA_Crossover", parameters={"fast_length": 2, "slow_length": 4})
 
-    The rows are those of the test's own workbench, in tables that only the first migration made.
-    """
+
+def dataset_of(result: BacktestResult) -> DatasetVersion:
+    assert result.dataset is not None
+    return result.dataset
+
+
+def test_a_run_on_a_dataset_that_was_deleted_meanwhile_is_refused_and_leaves_nothing(
+    on_a_dataset: BacktestResult,
+) -> None:
+    version = dataset_of(on_a_dataset)
+    controller.delete_version(version, used_by=lambda _: [])
+    with pytest.raises(UnknownNameError, match=f"{version.short_hash} is not there any more"):
+        manager.save_result("late", result=on_a_dataset)
+    assert manager.runs() == []
+    assert folders() == set()
+
+
+def test_a_run_names_the_row_of_its_dataset_that_is_left(on_a_dataset: BacktestResult) -> None:
+    version = dataset_of(on_a_dataset)
+    again = controller.publish(version.frame())
+    controller.delete_version(version, used_by=lambda _: [])
+    assert manager.save_result(result=on_a_dataset).dataset_version_id == again.id
+
+
+def test_a_dataset_cannot_be_deleted_while_a_run_on_it_is_stored(
+    on_a_dataset: BacktestResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQUENCE_STORE__BUSY_TIMEOUT_SECONDS", "0.1")
+    enter = execution.runs.inserted_id
+    refusals: list[str] = []
+
+    def delete() -> None:
+        try:
+            controller.delete_version(dataset_of(on_a_dataset), used_by=lambda _: [])
+        except StoreLockedError as error:
+            refusals.append(error.what)
+
+    def entered_while_another_deletes(*row: Any) -> int:
+        another = threading.Thread(target=delete)
+        another.start()
+        another.join()
+        return enter(*row)
+
+    monkeypatch.setattr(execution.runs, "inserted_id", entered_while_another_deletes)
+    run = manager.save_result(result=on_a_dataset)
+    [refusal] = refusals
+    assert "data_pipeline.db" in refusal
+    assert controller.version(run.dataset_hash) == dataset_of(on_a_dataset)
+
+
+@pytest.fixture
+def version_1(left_by_version_1: Callable[[Module, str], Path], run: StoredRun, other: BacktestResult) -> Path:
+    """A workbench whose runs, trades, comparison and files were left by version 1 of the tables."""
     manager.save_result("kept", result=other)
     manager.compare_strategies("backtest_001", "kept")
-    newest = Store(tables.BACKTEST_RESULTS).path
-
-    migrations = tmp_path / "migrations"
-    migrations.mkdir()
-    shutil.copy(tables.BACKTEST_RESULTS.migrations / "v0001_first_tables.py", migrations)
-    monkeypatch.setenv("SEQUENCE_HOME", str(tmp_path / "making"))
-    first = Store(dataclasses.replace(tables.BACKTEST_RESULTS, migrations=migrations))
-    with first.write():
-        pass  # creates it
-    old = tmp_path / "old"
-    (old / "output_central").mkdir(parents=True)
-    with (
-        closing(sqlite3.connect(first.path)) as made,
-        closing(sqlite3.connect(old / "output_central" / "backtest_results.db")) as database,
-    ):
-        made.backup(database)  # a file of its own, which no connection of this process has met
-        database.execute("ATTACH ? AS newest", (str(newest),))
-        for table in ("backtest_runs", "backtest_trades", "backtest_comparisons"):
-            columns = ", ".join(row[1] for row in database.execute(f"PRAGMA main.table_info({table})"))
-            database.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM newest.{table}")  # noqa: S608
-        database.commit()
-        assert database.execute("PRAGMA main.user_version").fetchone() == (1,)
-    shutil.copytree(newest.parent / "runs", old / "output_central" / "runs")
-    return old
+    return left_by_version_1(tables.BACKTEST_RESULTS, "runs")
 
 
 def test_runs_of_version_1_are_carried_over_whole_with_a_backup(
@@ -334,12 +344,13 @@ def test_runs_of_version_1_can_be_written_to_and_deleted(version_1: Path, monkey
 
 
 def test_a_migrated_database_and_a_new_one_have_the_same_columns(
-    version_1: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+    version_1: Path, tables_of: TablesOf, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEQUENCE_HOME", str(version_1))
     manager.runs()
+    migrated = tables_of(version_1, tables.BACKTEST_RESULTS)
+    assert migrated == tables_of(home, tables.BACKTEST_RESULTS)
     for table in tables.BACKTEST_RESULTS.metadata.sorted_tables:
-        query = f"PRAGMA table_info({table.name})"
-        assert plain_sql(version_1, query) == plain_sql(home, query)
-        assert [row[1] for row in plain_sql(home, query)] == [column.name for column in table.columns]
-    assert plain_sql(version_1, "SELECT strict FROM pragma_table_list WHERE name = 'backtest_runs'") == [(1,)]
+        *columns, strict = migrated[table.name]
+        assert [column[1] for column in columns] == [column.name for column in table.columns]
+        assert strict == (1,)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,10 @@ from market.calendar import (
     DayCut,
     bar_end,
     closed_bars,
+    day_clock,
+    fx_holidays,
+    market_minutes,
+    missing_bars,
     trading_day,
     trading_day_end,
     trading_day_start,
@@ -264,3 +269,163 @@ def test_a_time_without_a_zone_cannot_say_what_is_closed(
 
 def test_no_bars_are_no_closed_bars(eurusd_h1: pd.DataFrame) -> None:
     assert closed_bars(eurusd_h1.iloc[:0], Timeframe.D1, datetime(2024, 1, 1, tzinfo=UTC)).empty
+
+
+# The hours of a market, and the bars they let expect
+
+
+def minutes_between(begin: str, end: str, asset_class: AssetClass = AssetClass.FX, holidays: bool = True) -> int:
+    first, last = market_minutes(at(begin, end), asset_class, holidays=holidays)
+    return int(last - first)
+
+
+@pytest.mark.parametrize("cut", [None, MIDNIGHT_IN_ATHENS])
+def test_the_clock_of_a_day_begins_at_its_cut(cut: DayCut | None) -> None:
+    for moment in ("2024-07-16 21:30", "2024-01-16 22:30"):
+        assert f"{day_clock(at(moment), AssetClass.FX, cut)[0]:%a %H:%M}" == "Wed 00:30"
+    assert day_clock(at("2024-07-16 21:30"), AssetClass.CRYPTO)[0] == pd.Timestamp("2024-07-16 21:30")
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "minutes"),
+    [
+        ("2024-01-16 12:00", "2024-01-16 13:30", 90),
+        ("2024-01-16 21:50", "2024-01-16 23:10", 20),  # the hour after 17:00 New York does not count
+        ("2024-07-16 20:50", "2024-07-16 22:10", 20),
+        ("2024-01-15 22:00", "2024-01-16 22:00", 23 * 60),
+        ("2024-01-19 21:00", "2024-01-21 22:00", 60),  # Friday 16:00 to Sunday 17:00 in New York
+        ("2024-01-19 22:00", "2024-01-21 23:00", 0),
+        ("2024-01-20 03:00", "2024-01-21 12:00", 0),
+        ("2024-03-08 21:30", "2024-03-10 22:30", 60),  # New York's clocks go forward in between
+        ("2024-11-01 20:30", "2024-11-03 23:30", 60),  # and back
+        ("2024-01-14 22:00", "2024-01-21 22:00", 5 * 23 * 60),
+    ],
+)
+def test_fx_is_open_but_for_weekends_and_the_hour_after_its_days_begin(begin: str, end: str, minutes: int) -> None:
+    assert minutes_between(begin, end) == minutes
+    assert minutes_between(begin, begin) == 0
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "minutes"),
+    [
+        ("2024-12-24 17:00", "2024-12-25 23:00", 0),  # from noon of Christmas Eve to 18:00 on Christmas Day
+        ("2024-12-24 16:00", "2024-12-25 23:30", 60 + 30),
+        ("2023-12-22 21:00", "2023-12-26 00:00", 60 + 60),  # Christmas on a Monday: no early close on Friday
+        ("2024-12-31 16:30", "2025-01-02 00:00", 30 + 60),
+        ("2025-12-24 12:00", "2026-01-02 12:00", 5 * 60 + 3 * 23 * 60 + 18 * 60 + 13 * 60),
+        ("2022-12-23 21:00", "2022-12-26 00:00", 60 + 60),  # a Sunday: nothing is closed that is not always
+    ],
+)
+def test_fx_is_closed_at_christmas_and_new_year_and_leaves_early_on_the_days_before(
+    begin: str, end: str, minutes: int
+) -> None:
+    assert minutes_between(begin, end) == minutes
+
+
+def test_holidays_are_named_by_their_trading_day() -> None:
+    days = fx_holidays(datetime(2021, 12, 1, tzinfo=UTC), datetime(2024, 1, 1, 12, tzinfo=UTC))
+    # Christmas 2021, New Year 2022, Christmas 2022 and New Year 2023 fell on weekends.
+    assert [f"{day:%Y-%m-%d}" for day in days] == ["2023-12-25", "2024-01-01"]
+    assert len(fx_holidays(datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 11, 1, tzinfo=UTC))) == 0
+    noon = datetime(2024, 12, 24, 17, tzinfo=UTC)
+    assert len(fx_holidays(noon - timedelta(hours=9), noon)) == 0
+    assert len(fx_holidays(noon - timedelta(hours=9), noon + timedelta(minutes=1))) == 1
+
+
+def test_crypto_is_open_always() -> None:
+    assert minutes_between("2024-12-20 00:00", "2024-12-27 00:00", AssetClass.CRYPTO) == 7 * 1440
+
+
+@given(moments, moments, some.booleans())
+@settings(deadline=None)
+def test_a_market_never_unopens(one: datetime, other: datetime, holidays: bool) -> None:
+    first, last = sorted([one, other])
+    minutes = market_minutes(pd.DatetimeIndex([first, last]), AssetClass.FX, holidays=holidays)
+    assert 0 <= minutes[1] - minutes[0] <= (last - first).total_seconds() / 60 + 1
+
+
+def fx_opens(start: str, end: str, timeframe: Timeframe) -> pd.DatetimeIndex:
+    """Every bar that FX forms, those of the hour after 17:00 New York included."""
+    times = pd.date_range(start, end, freq=timeframe.delta, tz="UTC", unit="us", inclusive="left")
+    wall = times.tz_convert(NEW_YORK)
+    since_sunday = (wall.day_of_week + 1) % 7 * 24 + wall.hour
+    return times[(since_sunday >= 17) & (since_sunday < 5 * 24 + 17)]
+
+
+def gaps_of(times: pd.DatetimeIndex, timeframe: Timeframe, asset_class: AssetClass = AssetClass.FX) -> list[str]:
+    found = missing_bars(times, timeframe, asset_class)
+    return [f"{time:%m-%d %H:%M} {row.bars}+{row.holiday_bars}" for time, row in found.iterrows()]
+
+
+@pytest.mark.parametrize("timeframe", [Timeframe.M1, Timeframe.M15, Timeframe.H1, Timeframe.H4])
+def test_a_whole_month_of_fx_lacks_nothing_over_both_changes_of_clocks(timeframe: Timeframe) -> None:
+    assert gaps_of(fx_opens("2024-03-01", "2024-04-05", timeframe), timeframe) == []
+    assert gaps_of(fx_opens("2024-10-20", "2024-11-10", timeframe), timeframe) == []
+
+
+def test_what_lacks_is_counted_where_it_was_to_open() -> None:
+    times = fx_opens("2024-01-16", "2024-01-24", Timeframe.H1)
+    lacking = at("2024-01-17 08:00", "2024-01-17 09:00", "2024-01-19 21:00", "2024-01-21 22:00", "2024-01-21 23:00")
+    # The first hour of a week lies in the pause after 17:00; the second is missed.
+    assert gaps_of(times.difference(lacking), Timeframe.H1) == ["01-17 08:00 2+0", "01-19 21:00 2+0"]
+    found = missing_bars(times.difference(lacking), Timeframe.H1, AssetClass.FX)
+    assert list(found["until"]) == list(at("2024-01-17 10:00", "2024-01-22 00:00"))
+
+
+def test_a_whole_day_that_lacks_has_23_hours_to_miss() -> None:
+    times = fx_opens("2024-01-14", "2024-01-20", Timeframe.M1)
+    day = trading_day(times, AssetClass.FX) == pd.Timestamp("2024-01-17")
+    assert gaps_of(times[~day], Timeframe.M1) == ["01-16 22:00 1380+0"]
+
+
+def test_the_pause_after_seventeen_is_no_gap() -> None:
+    times = fx_opens("2024-01-14", "2024-01-20", Timeframe.M5)
+    pause = times.tz_convert(NEW_YORK).hour == 17
+    assert gaps_of(times[~pause], Timeframe.M5) == []
+
+
+def test_holidays_are_told_apart_from_gaps() -> None:
+    times = fx_opens("2023-12-18", "2024-01-06", Timeframe.H1)
+    days = trading_day(times, AssetClass.FX)
+    holidays = days.isin([pd.Timestamp("2023-12-25"), pd.Timestamp("2024-01-01")])
+    assert gaps_of(times[~holidays], Timeframe.H1) == ["12-24 22:00 0+23", "12-31 22:00 0+23"]
+    assert gaps_of(times[~holidays & (days != pd.Timestamp("2023-12-26"))], Timeframe.H1)[0] == "12-24 22:00 23+23"
+
+
+def test_days_weeks_and_months_lack_when_their_neighbours_are_further_apart() -> None:
+    days = pd.date_range("2024-01-02", "2024-12-31", freq="B", tz="America/New_York", unit="us") - pd.Timedelta(hours=7)
+    days = days.tz_convert("UTC")  # each opens at 17:00 New York of the evening before
+    assert gaps_of(days.drop(days[[50, 51]]), Timeframe.D1) == [f"{days[50]:%m-%d %H:%M} 2+0"]
+    at_midnight = pd.date_range("2024-01-02", "2024-12-20", freq="B", tz="UTC", unit="us")
+    assert gaps_of(at_midnight, Timeframe.D1) == []
+    assert [gap[-3:] for gap in gaps_of(at_midnight.drop(at_midnight[50]), Timeframe.D1)] == ["1+0"]
+    assert gaps_of(days[days.tz_convert(NEW_YORK).day_of_week == 6], Timeframe.W1) == []
+    months = pd.date_range("2020-01-01", "2024-12-31", freq="MS", tz="UTC", unit="us")
+    assert gaps_of(months, Timeframe.MN1) == []
+    assert [gap[-3:] for gap in gaps_of(months.drop(months[[20, 21]]), Timeframe.MN1)] == ["2+0"]
+
+
+def test_crypto_lacks_its_weekends_when_they_are_not_there() -> None:
+    times = fx_opens("2024-01-16", "2024-01-24", Timeframe.H1)
+    assert gaps_of(times, Timeframe.H1, AssetClass.CRYPTO) == ["01-19 22:00 48+0"]
+    whole = pd.date_range("2024-01-01", periods=500, freq="D", tz="UTC", unit="us")
+    assert gaps_of(whole, Timeframe.D1, AssetClass.CRYPTO) == []
+    assert gaps_of(whole[::7], Timeframe.W1, AssetClass.CRYPTO) == []
+    weeks = whole[::7]
+    assert gaps_of(weeks.drop(weeks[[4, 5]]), Timeframe.W1, AssetClass.CRYPTO) == [f"{weeks[4]:%m-%d %H:%M} 2+0"]
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_where_there_are_no_two_bars_none_lacks(rows: int) -> None:
+    assert missing_bars(at("2024-01-16")[:rows], Timeframe.H1, AssetClass.FX).empty
+
+
+@settings(deadline=None)
+@given(seed=some.integers(0, 1000), timeframe=some.sampled_from([Timeframe.M15, Timeframe.H1]))
+def test_present_and_missing_bars_add_up(seed: int, timeframe: Timeframe) -> None:
+    times = fx_opens("2024-03-04", "2024-03-20", timeframe)
+    times = times[times.tz_convert(NEW_YORK).hour != 17]
+    kept = np.random.default_rng(seed).random(len(times)) < 0.8
+    kept[[0, -1]] = True
+    assert missing_bars(times[kept], timeframe, AssetClass.FX)["bars"].sum() == (~kept).sum()

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+import market.resample
 from core.errors import BarsError
 from market.bars import check_bars
-from market.calendar import bar_end, trading_day
-from market.resample import resample_bars
+from market.calendar import DayCut, bar_end, closed_bars, trading_day, trading_day_end
+from market.resample import period_starts, resample_bars
 from market.symbols import AssetClass
-from market.timeframes import Timeframe
+from market.timeframes import Timeframe, infer_timeframe
 
 CountedBars = Callable[[pd.DatetimeIndex], pd.DataFrame]
 LONGER = [Timeframe.H4, Timeframe.D1, Timeframe.W1, Timeframe.MN1]
@@ -152,3 +153,84 @@ def test_a_prefix_of_the_bars_gives_a_prefix_of_the_longer_bars(
     if len(part) < len(whole):
         next_end = bar_end(pd.DatetimeIndex(whole.index[len(part) :][:1]), timeframe, asset_class)[0]
         assert next_end > prefix.index[-1] + pd.Timedelta(hours=1)
+
+
+def by_pandas(bars: pd.DataFrame, timeframe: Timeframe, asset_class: AssetClass) -> pd.DataFrame:
+    """What resample_bars is to give, to the last bit: pandas' own groupby over the opens of the longer bars."""
+    times = pd.DatetimeIndex(bars.index)
+    how = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum", "spread_points": "mean"}
+    longer = bars.groupby(period_starts(times, timeframe, asset_class)).agg(how)
+    longer.index = pd.DatetimeIndex(longer.index, name="time")
+    whole = longer.iloc[1:] if times[0] > longer.index[0] else longer
+    return closed_bars(whole, timeframe, bar_end(times[-1:], Timeframe.M1, asset_class)[0], asset_class)
+
+
+distances = some.lists(some.sampled_from([1, 1, 1, 2, 7, 60, 61, 600, 1441, 4000]), min_size=1, max_size=120)
+volumes = some.sampled_from([0.0, 1.0, 250.0, 0.1, 0.7, 1e-9, 2.0**40 + 0.5, 2.0**53, -3.0, np.nan])
+spreads = some.sampled_from([0.0, 1.0, 1.5, 0.1, np.nan, 1e17])
+
+
+@given(
+    distances=distances,
+    data=some.data(),
+    timeframe=some.sampled_from([each for each in Timeframe if each is not Timeframe.M1]),
+    asset_class=some.sampled_from([AssetClass.FX, AssetClass.CRYPTO]),
+    together=some.sampled_from([1, 3, 64, 10_000]),
+)
+@settings(deadline=None, max_examples=300)
+def test_every_figure_is_what_pandas_gives_to_the_last_bit(
+    distances: list[int],
+    data: some.DataObject,
+    timeframe: Timeframe,
+    asset_class: AssetClass,
+    together: int,
+) -> None:
+    minutes = np.cumsum([data.draw(some.integers(0, 366 * 1440)), *distances])
+    times = pd.DatetimeIndex(np.datetime64("2024-01-01", "us") + minutes * np.timedelta64(1, "m"), tz="UTC")
+    chance = np.random.default_rng(data.draw(some.integers(0, 1000)))
+    count = len(times)
+    bars = pd.DataFrame(chance.uniform(1, 2, (count, 4)), columns=["open", "high", "low", "close"], index=times)
+    if data.draw(some.booleans()):
+        bars = bars.mask(chance.random((count, 4)) < 0.1)  # on their way to validation prices may be missing
+    bars["volume"] = data.draw(some.lists(volumes, min_size=count, max_size=count))
+    bars["spread_points"] = data.draw(some.lists(spreads, min_size=count, max_size=count))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(market.resample, "_CACHED_ROWS", together)
+        found = resample_bars(bars, timeframe, asset_class, source=Timeframe.M1)
+    pd.testing.assert_frame_equal(found, by_pandas(bars, timeframe, asset_class), check_exact=True, check_freq=False)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_may_be_counted_in_any_unit_and_stay_in_it(counted_bars: CountedBars, unit: str) -> None:
+    minutes = counted_bars(pd.date_range("2024-01-08 08:00", periods=121, freq="min", tz="UTC", unit=unit))
+    found = resample_bars(minutes, Timeframe.H1)
+    assert opens(found) == ["01-08 08:00", "01-08 09:00"]
+    assert found["volume"].tolist() == [sum(range(60)), sum(range(60, 120))]
+    assert found.index.unit == minutes.index.unit == unit
+
+
+@given(some.lists(some.integers(1, 12), min_size=1, max_size=40))
+def test_the_source_is_what_the_distances_say_however_it_is_found(distances: list[int]) -> None:
+    minutes = np.cumsum([0, *distances])
+    times = pd.DatetimeIndex(np.datetime64("2024-01-01", "us") + minutes * np.timedelta64(1, "m"), tz="UTC")
+    assert market.resample._source_of(times) is infer_timeframe(times)
+
+
+def test_a_few_scattered_rows_are_what_they_are_said_to_be(counted_bars: CountedBars) -> None:
+    minutes = counted_bars(hours("2024-01-08 08:30", 3))
+    assert opens(resample_bars(minutes, Timeframe.H1)) == ["01-08 08:30", "01-08 09:30", "01-08 10:30"]
+    assert opens(resample_bars(minutes, Timeframe.H1, source=Timeframe.M1)) == ["01-08 09:00"]
+
+
+@pytest.mark.parametrize("cut", [DayCut("Europe/London", 0, skips_weekend=True), DayCut("UTC", 0, skips_weekend=False)])
+def test_periods_may_follow_a_vendors_days(cut: DayCut) -> None:
+    times = pd.date_range("2024-02-01", "2024-07-01", freq="h", tz="UTC")
+    days = trading_day(times, AssetClass.FX, cut)
+    months = period_starts(times, Timeframe.MN1, AssetClass.FX, cut)
+    firsts = days.to_period("M").to_timestamp() + (pd.offsets.BDay(0) if cut.skips_weekend else pd.Timedelta(0))
+    assert (months.tz_convert(cut.zone).tz_localize(None) == firsts).all()
+    weeks = period_starts(times, Timeframe.W1, AssetClass.FX, cut)
+    assert set(weeks.tz_convert(cut.zone).day_of_week) == {0}
+    starts = period_starts(times, Timeframe.D1, AssetClass.FX, cut)
+    assert (starts < trading_day_end(days, AssetClass.FX, cut)).all()
+    assert len(starts.unique()) == len(days.unique())

@@ -9,6 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import workbench
+from core.job_process import find, run_job
+from core.jobs import Job
 
 APP = Path(workbench.__file__).with_name("app.py")
 
@@ -32,4 +34,20 @@ def open_page() -> Callable[..., AppTest]:
 @pytest.fixture
 def sample_run() -> str:
     """The id of the run that the sample workflow leaves in the test's workbench."""
-    return workbench.run_sample_workflow(lambda step, words: None).run_id
+    return workbench.run_sample_workflow().run_id
+
+
+@pytest.fixture
+def work_through() -> Callable[[], list[Job]]:
+    """Do what a worker would with the queued jobs, in this process; the jobs as they ended."""
+
+    def work() -> list[Job]:
+        done = []
+        for name, queue in workbench.JOBS.queues.items():
+            kinds = workbench.JOBS.kinds[name]
+            while job := queue.claim(kinds, "test"):
+                run_job(find(kinds[job.kind].target), queue.begin(job.id, job.attempt))
+                done.append(queue.job(job.id))
+        return done
+
+    return work

@@ -9,9 +9,7 @@ from pathlib import Path
 from data.pipeline_controller import controller
 from execution.backtest_manager import manager
 
-SAMPLE = (
-    "import sys, workbench; sys.stdin.read(1); print(workbench.run_sample_workflow(lambda step, words: None).run_id)"
-)
+SAMPLE = "import sys, workbench; sys.stdin.read(1); print(workbench.run_sample_workflow().run_id)"
 
 
 def test_four_processes_run_the_sample_workflow_in_an_empty_workbench(home: Path) -> None:

@@ -15,7 +15,7 @@ from data.pipeline_controller import controller
 from execution.backtest_manager import manager
 
 OpenPage = Callable[..., AppTest]
-PUBLISH = "import workbench; workbench.run_sample_workflow(lambda step, words: None)"
+PUBLISH = "import workbench; workbench.run_sample_workflow()"
 
 
 def test_the_page_asks_twice_and_starts_an_empty_database(open_page: OpenPage, home: Path) -> None:
@@ -49,7 +49,7 @@ def test_the_datasets_of_a_database_set_aside_outlive_the_next_publication(sampl
     folder = controller.versions()[0].folder
     set_aside(home / "output_central" / "data_pipeline.db")
     small = PUBLISH.replace(
-        "run_sample_workflow(lambda step, words: None)",
+        "run_sample_workflow()",
         "controller.prepare(workbench.DataConfig("
         "data_sources=['Sample'], symbols=['EURUSD'], start_date='2017-05-01', end_date='2017-06-01'))",
     )
@@ -70,5 +70,5 @@ def test_an_earlier_run_never_shows_the_bars_of_another_dataset(
     assert not app.exception
     assert any("There is no dataset version" in warning.value for warning in app.warning)
     assert {metric.label: metric.value for metric in app.metric}["Sharpe"] == "0.60"
-    workbench.run_sample_workflow(lambda step, words: None)
+    workbench.run_sample_workflow()
     assert not open_page(workbench.BACKTESTING.file).warning

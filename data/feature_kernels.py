@@ -1,0 +1,211 @@
+"""Moving figures over arrays of float64, compiled by numba. Import late: numba costs a third of a second.
+
+Each kernel fills `out` in one pass from the first row on, so a value never depends on later rows. They
+take the steps that pandas takes, in its order, and give its bits (pandas 3: sums after Kahan, variances
+after Welford, a window reckoned anew where its variance lost its digits). What is not finite counts as
+missing: a window with a missing value has none, an exponential mean carries its last one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numba import njit
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Kernel = TypeVar("Kernel", bound=Callable[..., None])
+
+# A variance that falls to this share of the one before has lost too many digits to be carried on.
+_LOST = float(np.finfo(np.float64).eps) * 1e3
+
+
+def compiled(kernel: Kernel) -> Kernel:
+    """`kernel` as machine code, kept on disk; compiled in every process where no folder can be written."""
+    try:
+        return cast("Kernel", njit(cache=True, nogil=True, error_model="numpy")(kernel))
+    except RuntimeError:  # no place for a cache
+        return cast("Kernel", njit(nogil=True, error_model="numpy")(kernel))
+
+
+@compiled
+def change(values: Floats, rows: int, out: Floats) -> None:
+    """Relative change over `rows` rows, as a fraction."""
+    out[:rows] = np.nan
+    for at in range(rows, len(values)):
+        out[at] = values[at] / values[at - rows] - 1.0
+
+
+@compiled
+def log_change(values: Floats, out: Floats) -> None:
+    """Natural logarithm of each value over the one before; NaN where one of them is not above 0."""
+    out[:1] = np.nan
+    for at in range(1, len(values)):
+        ratio = values[at] / values[at - 1]
+        out[at] = math.log(ratio) if 0 < ratio < np.inf else np.nan
+
+
+@compiled
+def rolling_mean(values: Floats, length: int, out: Floats) -> None:
+    """Mean of the last `length` values."""
+    total = lost_in = lost_out = 0.0
+    seen = below_zero = alike = 0
+    before = np.nan
+    for at in range(len(values)):
+        if at >= length:
+            value = values[at - length]
+            if value - value == 0:
+                seen -= 1
+                below_zero -= value < 0
+                step = -value - lost_out
+                moved = total + step
+                lost_out = moved - total - step
+                total = moved
+        value = values[at]
+        if value - value == 0:
+            seen += 1
+            below_zero += value < 0
+            step = value - lost_in
+            moved = total + step
+            lost_in = moved - total - step
+            total = moved
+            alike = alike + 1 if value == before else 1
+            before = value
+        if seen < length:
+            mean = np.nan
+        elif alike >= length:
+            mean = before
+        else:
+            mean = total / length
+            # Rounding must not give a mean the sign that none of its values has.
+            if (below_zero == 0 and mean < 0) or (below_zero == length and mean > 0):
+                mean = 0.0
+        out[at] = mean
+
+
+@compiled
+def rolling_deviation(values: Floats, length: int, ddof: int, out: Floats) -> None:
+    """Standard deviation of the last `length` values, divided by `length` − `ddof`."""
+    mean = squares = lost_in = lost_out = seen = 0.0
+    for at in range(len(values)):
+        first = at
+        if at >= length:
+            value = values[at - length]
+            if value - value == 0:
+                seen -= 1
+                squares_before = squares
+                if seen > 0:
+                    mean_before = mean - lost_out
+                    shifted = value - lost_out
+                    step = shifted - mean
+                    lost_out = step + mean - shifted
+                    mean -= step / seen
+                    squares -= (value - mean_before) * (value - mean)
+                if seen == 0 or squares_before * _LOST > squares:
+                    mean = squares = lost_in = lost_out = seen = 0.0
+                    first = at - length + 1
+        for row in range(first, at + 1):
+            value = values[row]
+            if value - value == 0:
+                seen += 1
+                mean_before = mean - lost_in
+                shifted = value - lost_in
+                step = shifted - mean
+                lost_in = step + mean - shifted
+                mean += step / seen
+                squares += (value - mean_before) * (value - mean)
+        out[at] = math.sqrt(max(squares, 0.0) / (length - ddof)) if seen >= length else np.nan
+
+
+@compiled
+def exponential_mean(values: Floats, alpha: float, least: int, out: Floats) -> None:
+    """Starts at the first value; each later one moves it by `alpha` of its distance. NaN until `least` were seen.
+
+    A missing value leaves the mean as it is and lessens its weight against the next one.
+    """
+    kept, weight, mean = 1.0 - alpha, 1.0, np.nan
+    seen = 0
+    for at in range(len(values)):
+        value = values[at]
+        if value - value == 0:
+            seen += 1
+            if math.isnan(mean):
+                mean = value
+            elif mean != value:
+                old = weight * kept
+                mean = old * mean + alpha * value
+                if old + alpha != 1:
+                    mean /= old + alpha
+            weight = 1.0
+        else:
+            weight *= kept
+        out[at] = mean if seen >= least else np.nan
+
+
+@compiled
+def rolling_extreme(values: Floats, length: int, sign: float, out: Floats) -> None:
+    """Highest (`sign` 1) or lowest (−1) of the last `length` values.
+
+    By blocks of `length`: a window is the end of one block and the beginning of the next, whose extremes are carried
+    along (M. van Herk, Pattern Recognition Letters 13, 1992). Three comparisons a value, and none that is guessed.
+    """
+    ends = np.full(length + 1, -np.inf)  # of the block before: the extreme from each place to its end
+    whole = 0
+    for begin in range(0, len(values), length):
+        stop = min(begin + length, len(values))
+        best = -np.inf
+        for at in range(begin, stop):
+            value = sign * values[at]
+            known = value - value == 0
+            whole = whole + 1 if known else 0
+            best = max(best, value if known else -np.inf)
+            out[at] = sign * max(best, ends[at - begin + 1]) if whole >= length else np.nan
+        best = -np.inf
+        for at in range(stop - 1, begin - 1, -1):
+            value = sign * values[at]
+            best = max(best, value if value - value == 0 else -np.inf)
+            ends[at - begin] = best
+
+
+@compiled
+def true_range(high: Floats, low: Floats, close: Floats, out: Floats) -> None:
+    """Largest of high − low, |high − close before| and |low − close before|, of those that are there."""
+    for at in range(len(close)):
+        widest = high[at] - low[at]
+        if at > 0:
+            for price in (high[at], low[at]):
+                reach = abs(price - close[at - 1])
+                if reach > widest or math.isnan(widest):
+                    widest = reach
+        out[at] = widest
+
+
+@compiled
+def moves(close: Floats, sign: float, out: Floats) -> None:
+    """What each close gained (`sign` 1) or lost (−1) against the one before, 0 where it went the other way."""
+    out[:1] = np.nan
+    for at in range(1, len(close)):
+        move = sign * (close[at] - close[at - 1])
+        out[at] = 0.0 if move < 0 else move
+
+
+@compiled
+def strength_index(gain: Floats, loss: Floats, out: Floats) -> None:
+    """RSI of mean gains and losses, 0 to 100; without any loss 100, without any change 50."""
+    for at in range(len(gain)):
+        if loss[at] > 0:
+            out[at] = 100 - 100 / (1 + gain[at] / loss[at])
+        elif loss[at] == 0:
+            out[at] = 100.0 if gain[at] > 0 else 50.0
+        else:
+            out[at] = np.nan
+
+
+@compiled
+def band_position(close: Floats, middle: Floats, deviation: Floats, width: float, out: Floats) -> None:
+    """Where each close stands between middle ∓ `width` deviations: 0 on the lower band, 1 on the upper one."""
+    for at in range(len(close)):
+        reach = 2 * width * deviation[at]
+        out[at] = 0.5 if reach == 0 else (close[at] - middle[at]) / reach + 0.5
