@@ -24,6 +24,7 @@ from core.settings import current_settings, output_folder
 MOST_ROWS = 1_000
 MOST_SECONDS = 5.0
 _STEPS_BETWEEN_LOOKS = 10_000
+_SAID_ELSEWHERE = "The page that uses this database says what to do with it."
 # What SQLite may do for a reader; everything else (writing, attaching, settings) is refused while it is prepared.
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 # A full-text index names the table whose text it holds.
@@ -165,6 +166,8 @@ def _open(database: str) -> Iterator[sqlite3.Connection]:
     if database not in databases():
         raise unknown_name("database", database, databases())
     path = output_folder() / database
+    if path.stat().st_size == 0:  # which SQLite takes for a database without tables
+        raise StoreUnusableError(f"{path} is an empty file.", _SAID_ELSEWHERE)
     address = f"file:{quote(str(path))}?mode=ro"
     timeout = current_settings().store.busy_timeout_seconds
     try:
@@ -181,9 +184,7 @@ def _unreadable(error: sqlite3.DatabaseError, path: Path) -> Exception:
     kind = getattr(error, "sqlite_errorname", "") or ""
     if kind.startswith("SQLITE_BUSY"):
         return StoreLockedError(f"Another program holds {path}.", "Close it, then try again.")
-    return StoreUnusableError(
-        f"{path} cannot be read ({error}).", "The page that uses this database says what to do with it."
-    )
+    return StoreUnusableError(f"{path} cannot be read ({error}).", _SAID_ELSEWHERE)
 
 
 def _allow_reading(action: int, first: str | None, second: str | None, _database: str | None, _by: str | None) -> int:

@@ -88,7 +88,9 @@ def _show_found(found: Found, file_name: str, key: str) -> None:
     if found.table.empty:
         st.markdown("No row answers to this.")
         return
-    show_table(found.table, key=key, rows=_ROWS_SHOWN)
+    # As stored: a size of 8317 is no 8317.000000.
+    formats = {str(name): "{:.15g}".format for name, column in found.table.items() if column.dtype.kind == "f"}
+    show_table(found.table, key=key, formats=formats, rows=_ROWS_SHOWN)
     with st.container(horizontal=True, vertical_alignment="center"):
         csv_button("These rows as CSV", lambda: found.table, file_name, key=f"{key}.csv")
         more = ", there are more" if found.more else ""

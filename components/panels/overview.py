@@ -57,7 +57,8 @@ def show_folder() -> None:
         folder = output_folder()
         st.code(str(folder), language=None, wrap_lines=True)
         files = [file for file in folder.rglob("*") if file.is_file()] if folder.is_dir() else []
-        databases = sum(file.suffix == ".db" for file in files)
+        # A vendor's client keeps databases too, in its cache.
+        databases = sum(file.suffix == ".db" and file.parent == folder for file in files)
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         st.caption(
             f"{databases} databases, {size(sum(file.stat().st_size for file in files))} in all, "
@@ -85,7 +86,8 @@ def _show_dataset_metrics(row: DeltaGenerator, versions: Sequence[DatasetVersion
     failed, warned = verdicts.count("FAIL"), verdicts.count("WARN")
     metric(row, "Dataset versions", number(len(versions)), f"{warned} warn, {failed} fail")
     symbols = sorted({symbol for version in versions for symbol in version.symbols})
-    metric(row, "Symbols", number(len(symbols)), ", ".join(symbols)[:18] or "none yet")
+    named = ", ".join(symbols[:2]) + (f" +{number(len(symbols) - 2)}" if len(symbols) > 2 else "")
+    metric(row, "Symbols", number(len(symbols)), named or "none yet")
     bars = max((version.rows for version in versions), default=0)
     metric(row, "Largest, bars", number(bars), f"newest {versions[0].short_hash}" if versions else "–")
 

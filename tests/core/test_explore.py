@@ -51,6 +51,12 @@ def test_databases_and_their_tables_are_listed_with_columns_and_counts() -> None
     assert table.columns == {"id": "INTEGER", "words": "TEXT", "count": "INTEGER", "price": "REAL", "details": "TEXT"}
 
 
+def test_an_empty_file_is_no_database_without_tables() -> None:
+    (output_folder() / "hollow.db").touch()
+    with pytest.raises(StoreUnusableError, match="hollow.db is an empty file"):
+        describe("hollow.db")
+
+
 def test_a_table_with_an_index_is_searchable_and_its_inner_tables_are_hidden(articles: str) -> None:
     found = {table.name: table for table in describe(articles)}
     assert set(found) == {"articles", "articles_text", "titles"}
