@@ -53,7 +53,7 @@ def test_databases_and_their_tables_are_listed_with_columns_and_counts() -> None
 
 def test_an_empty_file_is_no_database_without_tables() -> None:
     (output_folder() / "hollow.db").touch()
-    with pytest.raises(StoreUnusableError, match="hollow.db is an empty file"):
+    with pytest.raises(StoreUnusableError, match=r"hollow\.db is an empty file"):
         describe("hollow.db")
 
 
