@@ -208,6 +208,8 @@ def _ask_parameter(strategy: Strategy, parameter: Parameter) -> Value:
     st.session_state.setdefault(key, parameter.default)  # see _ask_costs
     if isinstance(parameter.default, bool):
         return st.checkbox(label, key=key, help=parameter.meaning)
+    if isinstance(parameter.default, str) and not parameter.choices:
+        return st.text_input(label, key=key, help=parameter.meaning)
     if isinstance(parameter.default, str):
         return str(st.selectbox(label, parameter.choices, key=key, help=parameter.meaning))
     whole = isinstance(parameter.default, int)

@@ -294,11 +294,11 @@ def _tip(name: str) -> str:
 
 
 def _ratio(run: StoredRun, name: str) -> str:
-    return ratio(run.metrics[name], run.trades_count, ENOUGH_TRADES)
+    return ratio(run.metrics.get(name), run.trades_count, ENOUGH_TRADES)
 
 
 def _value(run: StoredRun, name: str) -> str:
-    each, value = METRICS[name], run.metrics[name]
+    each, value = METRICS[name], run.metrics.get(name)
     if each.is_ratio:
         return _ratio(run, name)
     if each.unit in {"trades", "days"}:
@@ -309,7 +309,7 @@ def _value(run: StoredRun, name: str) -> str:
 def _figures(run: StoredRun) -> pd.DataFrame:
     """All figures unrounded, for a spreadsheet."""
     return pd.DataFrame(
-        [(name, METRICS[name].title, run.metrics[name], METRICS[name].unit) for name in METRICS]
+        [(name, METRICS[name].title, run.metrics.get(name), METRICS[name].unit) for name in METRICS]
         + [(name, name, value, "") for name, value in run.lib_metrics.items()],
         columns=["name", "statistic", "value", "unit"],
     )

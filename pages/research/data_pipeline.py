@@ -9,12 +9,13 @@ import streamlit as st
 
 from components.panels.collect import ask_draft, submit_collection
 from components.panels.collect_live import show_problems
-from components.panels.dataset import show_bars, show_metrics, show_validation
+from components.panels.dataset import show_bars, show_metrics
 from components.panels.failure import failures_shown, fetched
 from components.panels.jobs import run_as_job
 from components.panels.page import VERDICT_COLOURS, card, columns, page_header, sample_badge, show_badges
 from components.panels.remarks import show_outcome, show_remarks
 from components.panels.schedules import offer_schedule
+from components.panels.verdict import show_validation
 from components.panels.versions import PLACE, ask_version, show_versions
 from data.pipeline_controller import controller
 from data.versions import UNCHECKED

@@ -20,6 +20,7 @@ CHARTS = "/v8/finance/chart/"
 STEPS = {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600}
 REACH_DAYS = {"1m": 30, "5m": 60, "15m": 60, "30m": 60, "1h": 730}
 DAY = 86_400
+_FRIDAY, _END_OF_WEEK = 4, time(22)  # currencies rest from 17:00 New York until Monday begins in London
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,8 @@ class YahooServer(LoopbackServer):
                 opens, closes = (datetime.combine(day, hour, zone) for hour in listing.hours)
                 if listing.hours == WHOLE_DAY:
                     opens, closes = midnight, following
+                if listing.kind == "CURRENCY" and day.weekday() == _FRIDAY:
+                    closes = datetime.combine(day, _END_OF_WEEK, zone)
                 yield int(opens.timestamp()), int(closes.timestamp())
             day += timedelta(days=1)
 
