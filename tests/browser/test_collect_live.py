@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from loopback.base import served
+from loopback.base import Answer, Request, served
 from loopback.histdata import HistDataServer
 from loopback.yahoo import YahooServer
 from playwright.sync_api import expect
 
+from core.heartbeats import processes
+from core.jobs import JobStatus
 from core.schedules import schedules
 from data.collecting import bar_store
+from data.jobs import queue
 from data.pipeline_controller import controller
 
 pytestmark = pytest.mark.browser
@@ -61,6 +66,50 @@ def test_hours_are_collected_from_yahoo_in_part_and_kept_up_to_date(yahoo: Yahoo
     [schedule] = schedules()
     assert schedule.arguments["config"]["symbols"] == ["EURUSD", "NOSUCH"]
     assert schedule.arguments["config"]["end_date"] is None
+
+
+class PausedYahoo(YahooServer):
+    """A Yahoo that answers so many questions, and the others only when it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answered_at_once = 2
+        self.go_on = threading.Event()
+
+    def answer(self, request: Request) -> Answer:
+        if len(self.questions) > self.answered_at_once:
+            self.go_on.wait(60)
+        return super().answer(request)
+
+
+@pytest.fixture
+def paused_yahoo(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PausedYahoo]:
+    """Likewise, pausing after its first answers."""
+    monkeypatch.setenv("SEQUENCE_JOBS__LEASE_SECONDS", "2")
+    yield from served(PausedYahoo, monkeypatch)
+
+
+def test_a_collection_goes_on_after_a_reload_and_a_killed_worker(paused_yahoo: PausedYahoo, bench: Any) -> None:
+    bench.open("/data_pipeline", "Data Pipeline")
+    choose(bench, "st-key-data-source", "Yahoo Finance")
+    for symbol in ("GBPUSD", "USDJPY"):
+        add_symbol(bench, symbol)
+    bench.press("data-collect")
+    strip = bench.page.locator(".st-key-strip")
+    expect(strip).to_contain_text("1 running")
+    expect(strip).to_contain_text("YFinance")
+    bench.page.reload()
+    expect(bench.page.get_by_role("button", name="Cancel")).to_be_visible()
+    expect(strip).to_contain_text("1 running")
+
+    [worker] = [process for process in processes("worker") if process.is_alive]
+    psutil.Process(worker.pid).kill()
+    paused_yahoo.go_on.set()
+    expect(bench.page.get_by_test_id("stMetric").filter(has_text="EURUSD, GBPUSD")).to_be_visible()
+    [version] = controller.versions()
+    assert version.symbols == ["EURUSD", "GBPUSD", "USDJPY"]
+    [job] = queue.jobs()
+    assert (job.status, job.attempt) == (JobStatus.SUCCEEDED, 2)
 
 
 def test_zips_are_uploaded_together_and_the_bad_one_is_named(bench: Any, home: Path, tmp_path: Path) -> None:
