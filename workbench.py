@@ -12,6 +12,8 @@ from core.jobs import Job, JobRegistry, Kind, RunningJob
 from data.jobs import queue as data_queue
 from data.pipeline_controller import DataConfig, DatasetVersion, Tell, controller
 from execution.backtest_manager import StoredRun, manager
+from execution.jobs import queue as backtest_queue
+from execution.sweep_store import list_sweeps
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -56,6 +58,22 @@ BACKTESTING = PageEntry(
     "backtesting",
     "Runs with costs, trades and statistics. Needs one dataset version.",
 )
+SWEEP = PageEntry(
+    "pages/research/sweep.py",
+    "Sweep",
+    ":material/grid_on:",
+    "Research",
+    "sweep",
+    "Thousands of parameter sets, their map and their plateaus. Needs one dataset version.",
+)
+COMPARE = PageEntry(
+    "pages/research/compare.py",
+    "Compare",
+    ":material/compare_arrows:",
+    "Research",
+    "compare",
+    "Stored runs side by side, down to the single trade. Needs two runs.",
+)
 JOBS_PAGE = PageEntry(
     "pages/system/jobs.py",
     "Jobs",
@@ -72,13 +90,22 @@ EXPLORER = PageEntry(
     "explorer",
     "Tables, rows, search and SQL over every database. First content: any data.",
 )
-PAGES = (OVERVIEW, DATA_PIPELINE, DATASET, BACKTESTING, JOBS_PAGE, EXPLORER)
+PAGES = (OVERVIEW, DATA_PIPELINE, DATASET, BACKTESTING, SWEEP, COMPARE, JOBS_PAGE, EXPLORER)
 
 # A kind names the function that does it, so that only the job's own process imports it.
 JOBS = JobRegistry(
     "workbench:JOBS",
-    {"data": data_queue},
-    {"data": {kind.name: kind for kind in (Kind("collect", "data.jobs:collect"), Kind("sample", "workbench:sample"))}},
+    {"data": data_queue, "backtest": backtest_queue},
+    {
+        "data": {
+            kind.name: kind for kind in (Kind("collect", "data.jobs:collect"), Kind("sample", "workbench:sample"))
+        },
+        # A sweep takes every processor; two at once would only share them.
+        "backtest": {
+            kind.name: kind
+            for kind in (Kind("sweep", "execution.jobs:sweep", at_once=1), Kind("backtest", "execution.jobs:backtest"))
+        },
+    },
 )
 
 # Step, what it does, where it is seen; the words that `sample` tells begin with these names.
@@ -95,7 +122,9 @@ _PREPARED = 0.8  # how much of the workflow is done when the version is there
 
 def users_of(version: DatasetVersion) -> list[str]:
     """What was made on the content of a dataset version, which therefore cannot be deleted."""
-    return [f"run {run.run_id}" for run in manager.runs() if run.dataset_hash == version.content_hash]
+    runs = [f"run {run.run_id}" for run in manager.runs() if run.dataset_hash == version.content_hash]
+    sweeps = [f"sweep {sweep.id}" for sweep in list_sweeps() if sweep.dataset_hash == version.content_hash]
+    return [*runs, *sweeps]
 
 
 def sample_config() -> DataConfig:

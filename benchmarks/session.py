@@ -95,8 +95,8 @@ def report(rows: list[tuple[str, float, float, float, str]], *, as_json: bool) -
             "name": name,
             "ours": round(ours, 3),
             "peer": round(peer, 3),
-            "ratio": round(ratio, 2),
-            "target": target,
+            "ratio": float(f"{ratio:.3g}"),
+            "target": float(f"{target:.3g}"),
             "met": ratio <= target,
             "note": note,
         }

@@ -93,6 +93,14 @@ def unsettle(folder: Path) -> None:
         (folder / _UNSETTLED).write_text(private_name(), encoding="utf-8")
 
 
+def is_unsettled(folder: Path, staged: Path) -> bool:
+    """Whether `folder` is what `keep` made of `staged`, and its transaction is not known to be committed."""
+    try:
+        return (folder / _UNSETTLED).read_text(encoding="utf-8") == staged.name
+    except OSError:
+        return False
+
+
 def settle(folder: Path) -> None:
     """Say that the row of a kept folder is committed: nothing sweeps it any more."""
     with suppress(OSError):  # a mark that stays does no harm while the row is there

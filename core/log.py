@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -98,6 +98,30 @@ def configure_logging(process: str) -> None:
 def log_file(process: str) -> Path:
     """Where the log of a process lies."""
     return output_folder() / "logs" / f"{process}.jsonl"
+
+
+def drop_old_logs(folder: str, keep: int, *, spared: Collection[str] = ()) -> list[str]:
+    """Delete what was logged longest ago in a folder of `logs`, but for `keep` processes and the `spared` ones.
+
+    A process is named as `configure_logging` had it; its rotated files go with it. The names deleted are returned.
+    """
+    files: dict[str, list[Path]] = {}
+    for file in (output_folder() / "logs" / folder).glob("*.jsonl*"):
+        files.setdefault(f"{folder}/{file.name.partition('.jsonl')[0]}", []).append(file)
+    newest_first = sorted(files, key=lambda name: max(map(_written_at, files[name])), reverse=True)
+    dropped = [name for name in newest_first[keep:] if name not in spared]
+    for name in dropped:
+        for file in files[name]:
+            with suppress(OSError):  # Windows: somebody reads it; it goes another time
+                file.unlink()
+    return dropped
+
+
+def _written_at(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:  # another worker was faster
+        return 0.0
 
 
 def get_logger(name: str) -> Any:

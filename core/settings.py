@@ -117,6 +117,13 @@ class JobsSettings(_Section):
     lease_seconds: float = Field(15.0, gt=0, le=3600)
 
 
+class ParallelSettings(_Section):
+    """Where work for many processors runs: processes of this machine, or the workers of a Dask scheduler."""
+
+    scheduler: str = ""
+    workers: int = Field(0, ge=0, le=1024)
+
+
 class BacktestSettings(_Section):
     """What the Backtesting page offers at first."""
 
@@ -139,6 +146,7 @@ class LogSettings(_Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     max_mib: float = Field(10.0, gt=0)
     keep_files: int = Field(5, ge=1)
+    keep_jobs: int = Field(200, ge=1)
 
 
 class Settings(BaseSettings):
@@ -152,6 +160,7 @@ class Settings(BaseSettings):
     data: DataSettings = DataSettings()
     sources: SourcesSettings = SourcesSettings()
     jobs: JobsSettings = JobsSettings()
+    parallel: ParallelSettings = ParallelSettings()
     backtest: BacktestSettings = BacktestSettings()
     display: DisplaySettings = DisplaySettings()
     log: LogSettings = LogSettings()

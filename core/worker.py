@@ -16,8 +16,9 @@ from pathlib import Path
 from core.child import start_child, stop_child
 from core.errors import SequenceError
 from core.heartbeats import Heart
+from core.job_process import log_name
 from core.jobs import Job, JobRegistry, JobStatus
-from core.log import get_logger
+from core.log import drop_old_logs, get_logger
 from core.schedules import fire_due
 from core.settings import CHECKOUT, current_settings
 
@@ -145,6 +146,8 @@ class Worker:
         process = start_child("core.job_process", *arguments, folder=self._folder)
         self._running.append(_Running(job, process))
         self._log.info("job begins", job=job.id, queue=job.queue, kind=job.kind, attempt=job.attempt, pid=process.pid)
+        in_use = {log_name(each.queue, each.id) for each in self._registry.open_jobs()}
+        drop_old_logs("jobs", current_settings().log.keep_jobs, spared=in_use)
 
 
 def _lead_seconds() -> float:

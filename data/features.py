@@ -1,6 +1,6 @@
 """Features of bars, by group. Every value of a bar is made of that bar and earlier ones only.
 
-Prices are read from the raw columns (or their fills); arrays go to the kernels of `data.feature_kernels`,
+Prices are read from the raw columns (or their fills); arrays go to the kernels of `market.kernels`,
 which are imported with the first feature asked for. A feature that reaches over n bars is empty in the
 first of them, and wherever one of the n is missing; averages after Wilder and exponential ones carry on.
 """
@@ -18,7 +18,7 @@ import pandas as pd
 
 from data import time_features
 from market.bars import RAW_COLUMNS
-from market.smoothing import wilder_start
+from market.indicators import floats, wilder
 from market.symbols import AssetClass
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -88,12 +88,12 @@ class _Sheet:
     """The bars of one symbol as arrays, and every column made of them so far."""
 
     def __init__(self, bars: pd.DataFrame, asset_class: AssetClass) -> None:
-        from data import feature_kernels
+        from market import kernels
 
-        self.kernels = feature_kernels
+        self.kernels = kernels
         self.times = pd.DatetimeIndex(bars.index)
         self.asset_class = asset_class
-        self._raw = {name: _array(bars[name]) for name in RAW_COLUMNS if name in bars}
+        self._raw = {name: floats(bars[name]) for name in RAW_COLUMNS if name in bars}
         self._features: dict[str, Future[Floats]] = {}
         self._entering = Lock()
 
@@ -111,7 +111,7 @@ class _Sheet:
 
     def column(self, name: str) -> Floats:
         """A raw column, or the feature of that name, to read from."""
-        return self._raw[name] if name in self._raw else _array(self.feature(name))
+        return self._raw[name] if name in self._raw else floats(self.feature(name))
 
     def run(self, kernel: Callable[..., None], source: str, *arguments: float) -> Floats:
         """What `kernel` makes of a column."""
@@ -133,22 +133,13 @@ class _Sheet:
         # By the centre of mass, as pandas takes a span: 2 / (length + 1) differs from it in the last bits.
         return self.run(self.kernels.exponential_mean, source, 1 / (1 + (length - 1) / 2), length)
 
-    def wilder(self, values: Floats, length: int) -> Floats:
-        """Bit for bit what market.smoothing.wilder_mean gives, in the place of `values`."""
-        at, start = _wilder_start(values, length)
-        values[:at] = np.nan
-        values[at : at + 1] = start
-        alpha = 1 / (1 + (1 - 1 / length) / (1 / length))
-        self.kernels.exponential_mean(_array(values), alpha, 1, values)
-        return values
-
     def average_true_range(self, length: int) -> Floats:
         ranges = np.empty(len(self.times))
         self.kernels.true_range(self.column("high"), self.column("low"), self.column("close"), ranges)
-        return self.wilder(ranges, length)
+        return wilder(ranges, length)
 
     def strength_index(self, length: int) -> Floats:
-        gain, loss = (self.wilder(self.run(self.kernels.moves, "close", sign), length) for sign in (1.0, -1.0))
+        gain, loss = (wilder(self.run(self.kernels.moves, "close", sign), length) for sign in (1.0, -1.0))
         self.kernels.strength_index(gain, loss, gain)
         return gain
 
@@ -218,20 +209,3 @@ _MAKERS: dict[str, Callable[[_Sheet], Floats]] = {
     "hour_cos": lambda sheet: time_features.hour_wave(sheet.times, sheet.asset_class, "cos"),
     "month_end": lambda sheet: time_features.month_end(sheet.times, sheet.asset_class),
 }
-
-
-def _array(values: pd.Series | Floats) -> Floats:
-    """As the kernels take it: in one piece, and not to be written to (another kind would be compiled anew)."""
-    array: Floats = np.ascontiguousarray(np.asarray(values, dtype="float64")).view()
-    array.flags.writeable = False
-    return array
-
-
-def _wilder_start(values: Floats, length: int) -> tuple[int, float]:
-    """As market.smoothing.wilder_start, without looking at more rows than it must."""
-    rows = 64
-    while True:
-        at, start = wilder_start(pd.Series(values[:rows]), length)
-        if at < rows or rows >= len(values):
-            return at, start
-        rows *= 16

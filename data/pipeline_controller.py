@@ -32,7 +32,7 @@ from data import tables
 from data.collecting import collect
 from data.config import DataConfig, PreprocessingConfig, preprocessing_config
 from data.news import NewsStore
-from data.preprocessing import CODE_VERSION, News, preprocess_frame
+from data.preprocessing import CODE_VERSION, News, apply_prepared, preprocess_frame
 from data.validation import validate_frame, worst
 from data.versions import (
     Committed,
@@ -50,7 +50,7 @@ from data.versions import (
     publish_version,
     told_by_settings,
 )
-from market.bars import bars_of, check_bars, symbols_in
+from market.bars import RAW_COLUMNS, bars_of, check_bars, symbols_in
 from market.timeframes import Timeframe, parse_timeframe
 
 __all__ = ["DataConfig", "DatasetVersion", "PipelineController", "controller"]
@@ -239,6 +239,32 @@ class PipelineController:
     def preprocessing_of(self, version: DatasetVersion) -> dict[str, Any] | None:
         """The preprocessing row a version names, None when nothing was added."""
         return self._row(tables.preprocessing, version.preprocessing_id)
+
+    def remaking(self, version: DatasetVersion, symbol: str) -> Callable[[pd.DataFrame], pd.DataFrame] | None:
+        """How the columns added to `version` come out of other bars of `symbol`; None when none were added.
+
+        What was fitted on the training part stays as it is stored, what was fitted on all rows is fitted anew. Columns
+        joined from news are left out: they were known by their own times.
+        """
+        row = self.preprocessing_of(version)
+        if row is None or not row["columns_added"]:
+            return None
+        features = [group for group in row["settings"].get("features", []) if group not in {"news", "lags"}]
+        lags = {name: row["settings"][name] for name in ("lags", "lag_columns") if name in row["settings"]}
+        if lags and "news" not in row["settings"]["features"]:
+            features.append("lags")
+        kept = {
+            name: value for name, value in row["settings"].items() if name not in {"features", "lags", "lag_columns"}
+        }
+        settings = preprocessing_config({**kept, "features": features, **(lags if "lags" in features else {})})
+
+        def remake(bars: pd.DataFrame) -> pd.DataFrame:
+            raw = bars[[name for name in RAW_COLUMNS if name in bars]].assign(symbol=symbol)
+            if settings.looks_ahead:
+                return preprocess_frame(raw, settings).frame
+            return apply_prepared(raw, settings, row["fitted"], columns=row["columns_added"]).frame
+
+        return remake
 
     def _row(self, table: sa.Table, row_id: int | None) -> dict[str, Any] | None:
         if row_id is None:

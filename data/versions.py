@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,13 +23,13 @@ import sqlalchemy as sa
 
 from core.clock import utc_text
 from core.errors import InputError, InterventionError, UnknownNameError
-from core.folders import keep, settle, staged_folder, unsettle
+from core.folders import is_unsettled, keep, settle, staged_folder, unsettle
 from core.names import unknown_name
 from core.remarks import answers, checked_remarks
 from core.settings import output_folder
 from core.store import Store, inserted_id
 from data import tables
-from market.bars import bars_of, symbols_in
+from market.bars import RAW_COLUMNS, bars_of, symbols_in
 from market.timeframes import infer_timeframe
 
 UNCHECKED = "not checked"  # the verdict of a version that was published without validation
@@ -36,6 +37,7 @@ _PARQUET = "data.parquet"
 _OF_NEWS = "news_"
 _USERS_NAMED = 10
 _ROWS_READ_TOGETHER = 65_536  # a chart of the last month reads one or two groups of a million bars
+_ROWS_HASHED_TOGETHER = 65_536  # so many numbers stay in a processor's cache
 
 
 @dataclass(frozen=True)
@@ -175,18 +177,22 @@ def publish_version(
     """
     if frame.empty:
         raise InputError("A dataset version needs at least one row; the frame is empty.", "Collect some bars first.")
-    content_hash = hash_of(frame, lineage.preprocessing)
     parent = datasets_folder()
     with staged_folder(parent) as staged:
-        frame.to_parquet(staged / _PARQUET, compression="zstd", row_group_size=_ROWS_READ_TOGETHER)
+        content_hash = write_and_hash(frame, staged / _PARQUET, lineage.preprocessing)
         (staged / "manifest.json").write_text(_manifest(frame, content_hash, lineage), encoding="utf-8")
         size_bytes = sum(file.stat().st_size for file in staged.iterdir())
-        with store.write() as connection:
-            recorded = set(connection.execute(sa.select(tables.versions.c.content_hash).distinct()).scalars())
-            keep(staged, content_hash, recorded, named_by_content=True)
-            row = _row(frame, content_hash, lineage.entered(connection), size_bytes, timeframe)
-            version = DatasetVersion(id=inserted_id(connection, tables.versions, row), **row)
-            committed(connection, version)
+        try:
+            with store.write() as connection:
+                recorded = set(connection.execute(sa.select(tables.versions.c.content_hash).distinct()).scalars())
+                keep(staged, content_hash, recorded, named_by_content=True)
+                row = _row(frame, content_hash, lineage.entered(connection), size_bytes, timeframe)
+                version = DatasetVersion(id=inserted_id(connection, tables.versions, row), **row)
+                committed(connection, version)
+        except BaseException:
+            if is_unsettled(parent / content_hash, staged):  # a full disk, say: it should not stay full of this
+                store.remove_folder(parent / content_hash, unless=_rows_of(content_hash))
+            raise
     settle(parent / content_hash)
     return version
 
@@ -295,7 +301,7 @@ def delete_version(store: Store, reference: int | str | DatasetVersion, used_by:
     UnknownNameError when there is no such version.
     """
     version = find_version(store, reference)
-    named = sa.select(tables.versions.c.id).where(tables.versions.c.content_hash == version.content_hash)
+    named = _rows_of(version.content_hash)
     with store.write() as connection:
         pinned_at = connection.execute(sa.select(tables.versions.c.pinned_at).where(_is(version))).scalar()
         refuse_if_used(replace(version, pinned_at=pinned_at), used_by)  # it may have been pinned since it was found
@@ -324,6 +330,10 @@ def refuse_if_used(version: DatasetVersion, used_by: UsedBy) -> None:
         )
 
 
+def _rows_of(content_hash: str) -> sa.Select[Any]:
+    return sa.select(tables.versions.c.id).where(tables.versions.c.content_hash == content_hash)
+
+
 def _newest_first() -> sa.Select[Any]:
     return sa.select(tables.versions).order_by(tables.versions.c.id.desc())
 
@@ -342,6 +352,16 @@ def _gone(version: DatasetVersion) -> UnknownNameError:
     return UnknownNameError(
         f"The dataset version {version.label} is not there any more.", "Collect it again: equal bars make it anew."
     )
+
+
+def write_and_hash(frame: pd.DataFrame, file: Path, preprocessing: dict[str, Any] | None = None) -> str:
+    """Write `frame` as Parquet; its `hash_of`, which another thread takes meanwhile."""
+    # Prices and names repeat, features hardly do: to look for it costs more than writing them.
+    repeated = [str(name) for name in frame if name in RAW_COLUMNS or _kind(frame[name]) == "text"]
+    with ThreadPoolExecutor(1) as other:
+        content_hash = other.submit(hash_of, frame, preprocessing)
+        frame.to_parquet(file, compression="zstd", row_group_size=_ROWS_READ_TOGETHER, use_dictionary=repeated)
+        return content_hash.result()
 
 
 def hash_of(frame: pd.DataFrame, preprocessing: dict[str, Any] | None = None) -> str:
@@ -371,18 +391,33 @@ def digest(frame: pd.DataFrame) -> str:
     """SHA-256 over times and values in one fixed byte order; whatever is missing counts alike, −0 counts as 0."""
     total = hashlib.sha256()
     times = pd.DatetimeIndex(frame.index)
-    total.update(times.as_unit("us").asi8.astype("<i8").tobytes())
+    total.update(np.ascontiguousarray(times.as_unit("us").asi8, dtype="<i8").data)
     for name in frame.columns:
         column = frame[name]
         total.update(f"\x00{name}\x00".encode())
-        if _kind(column) == "text":
-            # As JSON: no text, and no missing one, can be taken for two others.
-            total.update(json.dumps(column.astype("str").tolist()).encode())
-            continue
-        values = column.to_numpy(dtype="float64", copy=True, na_value=np.nan) + 0.0
-        values[np.isnan(values)] = np.nan
-        total.update(values.astype("<f8").tobytes())
+        for part in _json_of(column) if _kind(column) == "text" else _numbers_of(column):
+            total.update(part)
     return total.hexdigest()
+
+
+def _numbers_of(column: pd.Series) -> Iterator[bytes]:
+    """The numbers of a column as little-endian float64, block by block."""
+    for begin in range(0, len(column), _ROWS_HASHED_TOGETHER):
+        block = column.iloc[begin : begin + _ROWS_HASHED_TOGETHER]
+        values = block.to_numpy(dtype="float64", na_value=np.nan) + 0.0  # a copy, in which −0 is 0
+        values[np.isnan(values)] = np.nan
+        yield values.astype("<f8", copy=False).tobytes()
+
+
+def _json_of(column: pd.Series) -> Iterator[bytes]:
+    """A column of texts as a JSON list, in blocks: no text, and no missing one, can be taken for two others."""
+    begun = "["
+    for begin in range(0, len(column), _ROWS_HASHED_TOGETHER):
+        codes, texts = pd.factorize(column.iloc[begin : begin + _ROWS_HASHED_TOGETHER].astype("str"))
+        cells = [*(json.dumps(text) for text in texts), "NaN"]  # the last one, −1, stands for what is missing
+        yield (begun + ", ".join([cells[code] for code in codes.tolist()])).encode()
+        begun = ", "
+    yield b"]" if len(column) else b"[]"
 
 
 def _kind(column: pd.Series) -> str:

@@ -9,9 +9,10 @@ run = manager.save_result("backtest_001", result=result)
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import pandas as pd
 
@@ -23,12 +24,14 @@ from core.log import get_logger
 from core.names import checked_name
 from core.store import Store
 from data.pipeline_controller import controller
-from data.versions import DatasetVersion
+from data.versions import DatasetVersion, digest
 from execution import tables
 from execution.comparison import compare_runs
+from execution.costs import Costs, check_terms
+from execution.exchange import import_document, run_document
 from execution.metrics import compute_metrics
 from execution.registry import strategy_named
-from execution.result import BacktestResult, RunSettings
+from execution.result import BacktestResult, EngineRun, RunSettings
 from execution.runs import StoredRun, annotate_run, delete_run, find_run, list_runs, newest_trades, store_run, trades_of
 from execution.strategy import Strategy
 from market.bars import bars_of, check_bars, symbols_in
@@ -38,6 +41,13 @@ from market.timeframes import Timeframe, infer_timeframe, parse_timeframe
 
 if TYPE_CHECKING:
     from backtesting import Strategy as LibraryStrategy
+
+    from execution.sweep import Sweep
+    from execution.sweep_plan import SweepTerms
+    from execution.verification import Verification
+
+AUTO, BACKTESTING_PY, SEQUENCE = "auto", "backtesting.py", "sequence"
+ENGINES = (AUTO, BACKTESTING_PY, SEQUENCE)
 
 __all__ = ["BacktestManager", "BacktestResult", "StoredRun", "manager"]
 
@@ -61,6 +71,9 @@ class BacktestManager:
         margin: float = 1.0,
         timeframe: str | None = None,
         parameters: Mapping[str, Any] | None = None,
+        engine: str = AUTO,
+        costs: Costs | None = None,
+        conversions: Mapping[str, pd.DataFrame | DatasetVersion] | None = None,
     ) -> BacktestResult:
         """Run a strategy over closed bars and return equity, trades and figures; nothing is stored.
 
@@ -68,15 +81,21 @@ class BacktestManager:
         `strategy_class` is a `backtesting.Strategy` subclass or a `Strategy` of ours; without it
         `strategy_name` names one of ours. `commission` is a fraction of the traded value per side, a pair
         (fixed money, fraction), or a function of size and price. `margin` 0.05 means a leverage of 20.
+        `costs` are the FX extras, which our own engine applies; `conversions` are bars, or dataset versions, by
+        pair, and turn profit into the account currency. `engine` is one of `ENGINES`: "auto" takes backtesting.py
+        unless there are extras.
 
         Raises BarsError, StrategyError or InputError naming the value and the cure.
         """
         dataset = data if isinstance(data, DatasetVersion) else None
         bars, symbol = _one_symbol(data.frame() if isinstance(data, DatasetVersion) else data, symbol)
-        _check_costs(cash, commission, spread_pips, margin)
+        check_terms(cash, commission, spread_pips, margin)
         strategy = strategy_class if strategy_class is not None else strategy_named(strategy_name)
         bar_length = _timeframe(timeframe, dataset, bars)
         bars, notes = _closed(bars, bar_length, symbol, dataset)
+        chosen = choose_engine(engine, strategy, costs)
+        if chosen == BACKTESTING_PY and costs is not None:
+            notes, costs = (*notes, *_without_extras(costs)), None
         settings = RunSettings(
             strategy_name=strategy_name or _name_of(strategy),
             symbol=symbol,
@@ -87,8 +106,13 @@ class BacktestManager:
             margin=margin,
             parameters=strategy.values(parameters) if isinstance(strategy, Strategy) else dict(parameters or {}),
             strategy_version=strategy.version if isinstance(strategy, Strategy) else None,
+            costs=costs,
         )
-        return _run(bars, strategy, settings, dataset, notes)
+        if chosen == SEQUENCE:
+            result = _run_compiled(bars, strategy, settings, _bars_by_pair(conversions))
+        else:
+            result = _run_library(bars, strategy, settings)
+        return replace(result, dataset=dataset, notes=(*notes, *result.notes))
 
     def save_result(  # noqa: PLR0917  # likewise
         self,
@@ -129,6 +153,30 @@ class BacktestManager:
         get_logger(__name__).info("saved a backtest run", run_id=run.run_id, strategy=run.strategy_name)
         return run
 
+    def sweep(
+        self,
+        strategy: str | type[LibraryStrategy] | Strategy,
+        grid: Mapping[str, Any],
+        *,
+        store: bool = True,
+        tell: Callable[[float, str], None] = lambda done, words: None,
+        **terms: Unpack[SweepTerms],
+    ) -> Sweep:
+        """Run a strategy with every set of `grid`, rank the sets, and keep them unless `store` is false.
+
+        `grid` names parameters with a list of values, a range (low, high, step), or None for the declared range.
+        `terms` are those of `run_backtest`, and `method` ("grid" or "random"), `max_sets`, `seed`, `rank_by`
+        ("plateau" or a figure) and `held_out`, the share of the bars, from the last, that ranks nothing.
+        `tell` hears what fraction is done and what was best so far.
+
+        Raises BarsError, StrategyError or InputError naming the value and the cure.
+        """
+        from execution.sweep import run_sweep, sweep_and_store
+        from execution.sweep_plan import plan_sweep
+
+        plan = plan_sweep(strategy, grid, **terms)
+        return sweep_and_store(plan, tell) if store else run_sweep(plan)
+
     def runs(self, limit: int | None = None) -> list[StoredRun]:
         """The stored runs, newest first."""
         return list_runs(self._store, limit)
@@ -147,6 +195,18 @@ class BacktestManager:
         """A page of a stored run's trades, the last to end first."""
         return newest_trades(self._store, run, limit, skip)
 
+    def verify(self, run: StoredRun) -> Verification:
+        """What the other engine says to a stored run: the same bits, the differences, or why it cannot run it.
+
+        Raises InterventionError when the run's equity or its dataset is gone.
+        """
+        from execution.verification import verify_run
+
+        bars = controller.version(run.dataset_hash).bars(run.symbol).iloc[: run.bars]
+        strategy, reason = _strategy_of(run)
+        equity, trades = run.equity(), trades_of(self._store, run)
+        return verify_run(run.engine, bars, strategy, run.run_settings, equity, trades, reason)
+
     def annotate(self, run_id: str, note: str | None = None, tags: Iterable[str] | None = None) -> StoredRun:
         """Write a note (at most 2,000 characters) and tags (at most 10) to a run and return it as stored.
 
@@ -163,6 +223,17 @@ class BacktestManager:
         """
         delete_run(self._store, run_id)
         get_logger(__name__).info("deleted a backtest run", run_id=run_id)
+
+    def export_run(self, run_id: str) -> bytes:
+        """A stored run as one JSON document, whole and exact, as `execution.exchange` describes it."""
+        return run_document(self._store, self.run(run_id))
+
+    def import_run(self, document: bytes | Path, *, run_id: str | None = None) -> StoredRun:
+        """Store the run of a document that `export_run` gave, under its own name or `run_id`.
+
+        Raises InputError for anything that is no such document or was changed, NameTakenError naming a free name.
+        """
+        return import_document(self._store, document, as_run_id=run_id)
 
     def compare_strategies(self, run_id_1: str, run_id_2: str) -> dict[str, Any]:
         """Two stored runs held against each other, as `execution.comparison` says; the comparison is kept."""
@@ -203,12 +274,62 @@ class BacktestManager:
         }
 
 
-def _run(
-    bars: pd.DataFrame,
-    strategy: type[LibraryStrategy] | Strategy,
-    settings: RunSettings,
-    dataset: DatasetVersion | None,
-    notes: tuple[str, ...],
+def choose_engine(engine: str, strategy: type[LibraryStrategy] | Strategy, costs: Costs | None) -> str:
+    """The engine that runs it: `BACKTESTING_PY` or `SEQUENCE`. Raises InputError when it is not to be had."""
+    if engine not in ENGINES:
+        raise InputError(f"There is no engine {engine!r}.", f"Choose one of {', '.join(ENGINES)}.")
+    is_own = isinstance(strategy, Strategy)
+    if engine == AUTO:
+        return SEQUENCE if is_own and costs is not None else BACKTESTING_PY
+    if engine == SEQUENCE and not is_own:
+        raise InputError(
+            "A backtesting.Strategy class runs on backtesting.py only.", "Leave engine out, or take another strategy."
+        )
+    if engine == BACKTESTING_PY and is_own and costs is not None:
+        raise InputError("backtesting.py knows no FX extras.", "Leave engine out, or leave the costs out.")
+    return engine
+
+
+def _strategy_of(run: StoredRun) -> tuple[Strategy | None, str]:
+    """The strategy of a stored run, or why it cannot be run again."""
+    if run.strategy_version is None:
+        return None, f"{run.strategy_name} is a class given from Python, which is not kept with the run."
+    strategy = strategy_named(run.strategy_name)
+    if strategy.version != run.strategy_version:
+        return None, f"{run.strategy_name} is at version {strategy.version} now, the run at {run.strategy_version}."
+    return strategy, ""
+
+
+def _without_extras(costs: Costs) -> tuple[str, ...]:
+    """What a class of backtesting.py runs without, a sentence each, so that nobody takes the figures for charged."""
+    return tuple(
+        f"Not applied, since backtesting.py runs its own classes without FX extras: {name} = {value}."
+        for name, value in costs.as_dict().items()
+    )
+
+
+def _bars_by_pair(conversions: Mapping[str, pd.DataFrame | DatasetVersion] | None) -> dict[str, pd.DataFrame]:
+    """The conversion series as bars, by canonical pair."""
+    return {
+        canonical_symbol(name): given.bars(name) if isinstance(given, DatasetVersion) else check_bars(given)
+        for name, given in (conversions or {}).items()
+    }
+
+
+def _run_compiled(
+    bars: pd.DataFrame, strategy: Any, settings: RunSettings, conversions: Mapping[str, pd.DataFrame]
+) -> BacktestResult:
+    from execution.engine import engine_name, run_compiled
+
+    run = run_compiled(bars, strategy, settings, conversions)
+    settings = replace(
+        settings, conversions={name: digest(conversions[name][["open", "close"]]) for name in run.used_conversions}
+    )
+    return _result(bars, strategy, settings, run, engine_name())
+
+
+def _run_library(
+    bars: pd.DataFrame, strategy: type[LibraryStrategy] | Strategy, settings: RunSettings
 ) -> BacktestResult:
     # The engine imports backtesting and, with it, bokeh: a second that no page should pay before it runs one.
     from execution.library_engine import engine_name, run_library_class, run_own
@@ -217,13 +338,18 @@ def _run(
         run = run_own(bars, strategy, settings)
     else:
         run = run_library_class(bars, strategy, settings)
-    metrics = compute_metrics(run.equity, run.trades, settings.cash, symbol_of(settings.symbol).asset_class)
-    notes = (
-        *notes,
-        *run.notes,
-        f"Money is in {symbol_of(settings.symbol).quote}, the quote currency of {settings.symbol}.",
+    return _result(bars, strategy, settings, run, engine_name())
+
+
+def _result(bars: pd.DataFrame, strategy: Any, settings: RunSettings, run: EngineRun, engine: str) -> BacktestResult:
+    symbol = symbol_of(settings.symbol)
+    metrics = compute_metrics(run.equity, run.trades, settings.cash, symbol.asset_class)
+    currency = settings.costs.currency(symbol) if settings.costs else symbol.quote
+    is_quote = f", the quote currency of {settings.symbol}" if currency == symbol.quote else ""
+    notes = (*run.notes, f"Money is in {currency}{is_quote}.")
+    return BacktestResult(
+        settings, bars, run.equity, run.trades, metrics, run.figures, engine, notes, strategy=strategy
     )
-    return BacktestResult(settings, bars, run.equity, run.trades, metrics, run.figures, engine_name(), notes, dataset)
 
 
 def _one_symbol(frame: pd.DataFrame, symbol: str) -> tuple[pd.DataFrame, str]:
@@ -251,23 +377,20 @@ def _closed(
     return closed, tuple(notes)
 
 
-def _check_costs(cash: float, commission: Any, spread_pips: float, margin: float) -> None:
-    if not cash > 0:
-        raise InputError(f"cash={cash!r} cannot be used.", "Start with more than 0.")
-    if not spread_pips >= 0:
-        raise InputError(f"spread_pips={spread_pips!r} cannot be used.", "Give 0 or more pips.")
-    if not 0 < margin <= 1:
-        raise InputError(f"margin={margin!r} cannot be used.", "Give a fraction: 1 is no leverage, 0.05 is 20:1.")
-    if isinstance(commission, (int, float)) and not -0.1 <= commission < 0.1:
-        raise InputError(
-            f"commission={commission!r} cannot be used.", "It is a fraction of the traded value: 0.001 is 0.1 %."
-        )
-
-
 def _timeframe(given: str | None, dataset: DatasetVersion | None, bars: pd.DataFrame) -> Timeframe:
-    if given:
-        return parse_timeframe(given)
-    return parse_timeframe(dataset.timeframe) if dataset else infer_timeframe(pd.DatetimeIndex(bars.index))
+    times = pd.DatetimeIndex(bars.index)
+    if not given:
+        return parse_timeframe(dataset.timeframe) if dataset else infer_timeframe(times)
+    declared = parse_timeframe(given)
+    if len(times) > 1:
+        # Where bars are missing they stand further apart, never closer.
+        closest = infer_timeframe(pd.DatetimeIndex([times[0], times[0] + times.to_series().diff().min()]))
+        if closest.minutes < declared.minutes:
+            raise BarsError(
+                f"The bars were declared as {declared}, but some stand no further apart than those of {closest}.",
+                f"Declare {closest}, or resample them first.",
+            )
+    return declared
 
 
 def _name_of(strategy: type[LibraryStrategy] | Strategy) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from core.errors import StrategyError
-from execution.result import TRADE_COLUMNS, RunSettings
+from execution.costs import relative_spread
+from execution.result import EngineRun, RunSettings, trade_table
 from execution.strategy import Signals, Strategy
 from market.symbols import symbol_of
 
@@ -24,18 +25,8 @@ if TYPE_CHECKING:
     from backtesting import Strategy as LibraryStrategy
 
 _TITLES = {"open": "Open", "high": "High", "low": "Low", "close": "Close", "volume": "Volume"}
-# Catching warnings swaps process-wide state, so runs in threads of one process take turns.
-_one_at_a_time = threading.Lock()
-
-
-@dataclass(frozen=True)
-class LibraryRun:
-    """What backtesting.py gave, in our columns: equity per bar, trades, its figures, notes for the reader."""
-
-    equity: pd.Series
-    trades: pd.DataFrame
-    figures: dict[str, Any]
-    notes: tuple[str, ...]
+# Catching warnings swaps process-wide state, and plotting bokeh's: threads of one process take turns.
+one_at_a_time = threading.Lock()
 
 
 def engine_name() -> str:
@@ -43,13 +34,13 @@ def engine_name() -> str:
     return f"backtesting.py {version('backtesting')}"
 
 
-def run_own(bars: pd.DataFrame, strategy: Strategy, settings: RunSettings) -> LibraryRun:
+def run_own(bars: pd.DataFrame, strategy: Strategy, settings: RunSettings) -> EngineRun:
     """Run a strategy of ours. Raises StrategyError when its signals are not what the contract asks."""
     signals = strategy.checked_signals(bars, settings.parameters)
     return _run(bars, _adapter(signals), settings, exclusive_orders=True)
 
 
-def run_library_class(bars: pd.DataFrame, strategy: type[LibraryStrategy], settings: RunSettings) -> LibraryRun:
+def run_library_class(bars: pd.DataFrame, strategy: type[LibraryStrategy], settings: RunSettings) -> EngineRun:
     """Run a `backtesting.Strategy` subclass; `settings.parameters` set its class variables.
 
     Raises StrategyError when the class raises, or has no such parameter.
@@ -70,19 +61,19 @@ def _run(
     *,
     exclusive_orders: bool,
     **parameters: Any,
-) -> LibraryRun:
+) -> EngineRun:
     from backtesting import Backtest
 
     pip = symbol_of(settings.symbol).pip
-    with _one_at_a_time, warnings.catch_warnings(record=True) as caught:
+    spread = relative_spread(settings.spread_pips, settings.symbol, float(bars["close"].iloc[0]))
+    with one_at_a_time, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             figures = Backtest(
-                _library_bars(bars),
+                library_bars(bars),
                 strategy,
                 cash=settings.cash,
-                # The library takes a share of the price; the first close turns pips into one without looking ahead.
-                spread=settings.spread_pips * pip / float(bars["close"].iloc[0]),
+                spread=spread,
                 commission=settings.commission,
                 margin=settings.margin,
                 exclusive_orders=exclusive_orders,
@@ -94,8 +85,8 @@ def _run(
                 "Correct the strategy or the costs; the Python error behind this one says where.",
             ) from error
     equity = pd.Series(figures["_equity_curve"]["Equity"].to_numpy(), index=bars.index, name="equity")
-    trades = _trades(figures["_trades"], bars, pip)
-    return LibraryRun(equity, trades, dict(figures), _notes(caught, trades))
+    trades = _trades(figures["_trades"], bars, equity, pip, spread)
+    return EngineRun(equity, trades, dict(figures), _notes(caught, trades))
 
 
 def _adapter(signals: Signals) -> type[LibraryStrategy]:
@@ -131,46 +122,45 @@ def _level(distances: np.ndarray[Any, Any] | None, bar: int, close: float, side:
     return close + side * distance if np.isfinite(distance) else None
 
 
-def _library_bars(bars: pd.DataFrame) -> pd.DataFrame:
+def library_bars(bars: pd.DataFrame) -> pd.DataFrame:
     """Title-case columns and a naive UTC index, as the library's users know them; further numeric columns stay."""
     numeric = bars.select_dtypes("number").rename(columns=_TITLES)
     return numeric.set_axis(pd.DatetimeIndex(bars.index).tz_localize(None))
 
 
-def _trades(raw: pd.DataFrame, bars: pd.DataFrame, pip: float) -> pd.DataFrame:
-    side = np.sign(raw["Size"].to_numpy(dtype="float64"))
-    entry_bar, exit_bar = raw["EntryBar"].to_numpy(dtype=int), raw["ExitBar"].to_numpy(dtype=int)
-    columns: dict[str, Any] = {
-        "side": np.where(side > 0, "long", "short"),
-        "size": raw["Size"].to_numpy(dtype="float64"),
-        "entry_time": bars.index[entry_bar],
-        "exit_time": bars.index[exit_bar],
-        "entry_price": raw["EntryPrice"].to_numpy(dtype="float64"),
-        "exit_price": raw["ExitPrice"].to_numpy(dtype="float64"),
-        "pnl": raw["PnL"].to_numpy(dtype="float64"),
-        "commission": raw["Commission"].to_numpy(dtype="float64"),
-        "return_pct": 100 * raw["ReturnPct"].to_numpy(dtype="float64"),
-        "stop": raw["SL"].to_numpy(dtype="float64"),
-        "target": raw["TP"].to_numpy(dtype="float64"),
-        "entry_bar": entry_bar,
-        "exit_bar": exit_bar,
-        "tag": [None if pd.isna(tag) else str(tag) for tag in raw["Tag"]],
-    }
-    columns["pips"] = (columns["exit_price"] - columns["entry_price"]) * side / pip
-    columns["exit_reason"] = _exit_reasons(columns, side, len(bars))
-    return pd.DataFrame(columns, columns=list(TRADE_COLUMNS)).sort_values("exit_bar", kind="stable", ignore_index=True)
+def _trades(raw: pd.DataFrame, bars: pd.DataFrame, equity: pd.Series, pip: float, spread: float) -> pd.DataFrame:
+    names = {"Size": "size", "EntryPrice": "entry_price", "ExitPrice": "exit_price", "PnL": "pnl"}
+    names |= {"Commission": "commission", "ReturnPct": "return_fraction", "SL": "stop", "TP": "target"}
+    columns: dict[str, Any] = {ours: raw[theirs].to_numpy(dtype="float64") for theirs, ours in names.items()}
+    columns["entry_bar"], columns["exit_bar"] = (raw[name].to_numpy(dtype=int) for name in ("EntryBar", "ExitBar"))
+    columns["tag"] = np.array([None if pd.isna(tag) else str(tag) for tag in raw["Tag"]], dtype=object)
+    columns |= {"swap": 0.0, "spread": spread_paid(columns, spread), "slippage": 0.0}
+    return trade_table(columns, bars, pip, exit_reasons(columns, bars, equity))
 
 
-def _exit_reasons(columns: dict[str, Any], side: np.ndarray[Any, Any], bars: int) -> np.ndarray[Any, Any]:
-    """Why each trade ended; on the last bar a signal and the forced close fill alike, and count as the end."""
-    exit_price = columns["exit_price"]
+def spread_paid(columns: Mapping[str, Any], spread: float) -> np.ndarray[Any, Any]:
+    """What each trade of a run without FX extras paid as spread, in price units: it is in the entry price."""
+    entry_price = columns["entry_price"]
+    paid: np.ndarray[Any, Any] = np.abs(entry_price - entry_price / (1 + np.sign(columns["size"]) * spread))
+    return paid
+
+
+def exit_reasons(columns: Mapping[str, Any], bars: pd.DataFrame, equity: pd.Series) -> np.ndarray[Any, Any]:
+    """Why each trade of a run without FX extras ended, told from its prices, whichever engine ran it.
+
+    On the last bar a signal and the forced close fill alike, and count as the end.
+    """
+    side, exit_price, exit_bar = np.sign(columns["size"]), columns["exit_price"], columns["exit_bar"]
+    # The bar that ruins the account closes the trade at its close, and equity is 0 from there on.
+    ruined = (equity.to_numpy()[exit_bar] == 0) & (exit_price == bars["close"].to_numpy()[exit_bar])
     return np.select(
         [
             (exit_price - columns["stop"]) * side <= 0,
             (exit_price - columns["target"]) * side >= 0,
-            columns["exit_bar"] == bars - 1,
+            ruined,
+            exit_bar == len(bars) - 1,
         ],
-        ["stop", "target", "end of data"],
+        ["stop", "target", "out of money", "end of data"],
         "signal",
     )
 

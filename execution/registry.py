@@ -12,6 +12,9 @@ from core.errors import StrategyError
 from core.names import nearest
 from execution.strategy import Strategy
 
+# Offered before all others, and chosen where nothing else is: the one rule that every trader knows.
+_LEADS = "ma_crossover"
+
 
 @dataclass(frozen=True)
 class Registry:
@@ -25,7 +28,7 @@ def find_strategies() -> Registry:
     """Look through the folder; a broken file is reported and takes nothing else down."""
     found = Registry()
     invalidate_caches()  # else a file dropped a moment after the last look is listed but cannot be imported
-    for module in pkgutil.iter_modules(execution.strategies.__path__):
+    for module in sorted(pkgutil.iter_modules(execution.strategies.__path__), key=lambda file: file.name != _LEADS):
         path = f"execution.strategies.{module.name}"
         try:
             strategy = import_module(path).STRATEGY

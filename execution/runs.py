@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,14 @@ from core.store import Store, inserted_id
 from data.pipeline_controller import controller
 from data.versions import DatasetVersion, digest
 from execution import tables
-from execution.result import TRADE_COLUMNS, BacktestResult
+from execution.costs import Costs, PerLot, fill_assumptions
+from execution.ledger import enter_run
+from execution.result import TRADE_COLUMNS, BacktestResult, RunSettings
+from market.symbols import symbol_of
+from market.timeframes import parse_timeframe
 
 _EQUITY = "equity.parquet"
+_COST_COLUMNS = ("swap", "spread_pips", "slippage_pips")
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,34 @@ class StoredRun:
     content_digest: str
     note: str | None
     tags: list[str]
+
+    @property
+    def run_settings(self) -> RunSettings:
+        """What it was run with; a commission that was a Python function is only its name."""
+        return RunSettings(
+            strategy_name=self.strategy_name,
+            symbol=self.symbol,
+            timeframe=parse_timeframe(self.timeframe),
+            cash=self.cash,
+            commission=commission_of(self.settings["commission"]),
+            spread_pips=self.settings["spread_pips"],
+            margin=self.settings["margin"],
+            parameters=self.settings["parameters"],
+            strategy_version=self.strategy_version,
+            costs=Costs.from_dict(self.settings["costs"]) if "costs" in self.settings else None,
+            conversions=self.settings.get("conversions", {}),
+        )
+
+    @property
+    def currency(self) -> str:
+        """The currency of its money."""
+        symbol = symbol_of(self.symbol)
+        return Costs.from_dict(self.settings.get("costs", {})).currency(symbol)
+
+    @property
+    def fill_assumptions(self) -> tuple[str, ...]:
+        """How its orders were filled and charged, a sentence each."""
+        return fill_assumptions(self.run_settings)
 
     def equity(self) -> pd.Series:
         """Money at each bar's close. Raises InterventionError when the file is gone."""
@@ -124,6 +157,7 @@ def store_run(
                 key = inserted_id(connection, tables.runs, {"run_id": checked_name(name, "run_id"), **row})
                 if len(result.trades):
                     connection.execute(tables.trades.insert(), _trade_rows(result.trades, key))
+                enter_run(connection, key, row)
                 keep(staged, name, set(taken), named_by_content=False)
         settle(runs_folder() / name)
     return find_run(store, name)
@@ -233,17 +267,25 @@ def _trade_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     trades = pd.DataFrame(rows, columns=[column.name for column in tables.trades.columns])
     for column in ("entry_time", "exit_time"):
         trades[column] = pd.to_datetime(trades[column], utc=True, format="ISO8601")
-    return trades[list(TRADE_COLUMNS)]
+    # Where no trade of a run has one, the column would come back as objects.
+    return trades[list(TRADE_COLUMNS)].astype(dict.fromkeys(_COST_COLUMNS, "float64"))
+
+
+def kept_settings(settings: RunSettings) -> dict[str, Any]:
+    """What a row keeps of the settings besides its own columns; `commission_of` turns the commission back."""
+    kept = {
+        "spread_pips": settings.spread_pips,
+        "margin": settings.margin,
+        "commission": _plain_commission(settings.commission),
+        "parameters": dict(settings.parameters),
+    }
+    if settings.costs is not None:
+        kept |= {"costs": settings.costs.as_dict(), "conversions": dict(settings.conversions)}
+    return kept
 
 
 def _row(result: BacktestResult, version: DatasetVersion, start_date: str, end_date: str) -> dict[str, Any]:
     settings, metrics = result.settings, result.metrics
-    kept = {
-        "spread_pips": settings.spread_pips,
-        "margin": settings.margin,
-        "commission": settings.commission if not callable(settings.commission) else _name_of(settings.commission),
-        "parameters": dict(settings.parameters),
-    }
     row: dict[str, Any] = {
         "strategy_name": settings.strategy_name,
         "strategy_version": settings.strategy_version,
@@ -260,7 +302,7 @@ def _row(result: BacktestResult, version: DatasetVersion, start_date: str, end_d
         "trades_count": len(result.trades),
         "metrics": metrics,
         "lib_metrics": result.library_metrics,
-        "settings": kept,
+        "settings": kept_settings(settings),
         "notes": list(result.notes),
         "dataset_version_id": version.id,
         "dataset_hash": version.content_hash,
@@ -286,7 +328,9 @@ _METRIC_COLUMNS = (
 
 
 def _trades_digest(result: BacktestResult) -> str:
-    return hashlib.sha256(result.trades.to_csv(index=False).encode()).hexdigest()
+    # Without FX extras these columns follow from the others; runs stored before there were any keep their digest.
+    trades = result.trades if result.settings.costs else result.trades.drop(columns=list(_COST_COLUMNS))
+    return hashlib.sha256(trades.to_csv(index=False).encode()).hexdigest()
 
 
 def _trade_rows(trades: pd.DataFrame, run_key: int) -> list[dict[str, Any]]:
@@ -312,5 +356,18 @@ def _free_name(wanted: str, folded: set[str]) -> str:
     return wanted
 
 
-def _name_of(commission: Any) -> str:
-    return f"function {getattr(commission, '__name__', type(commission).__name__)}"
+def _plain_commission(commission: Any) -> Any:
+    if isinstance(commission, PerLot):
+        return asdict(commission)
+    return (
+        commission
+        if not callable(commission)
+        else f"function {getattr(commission, '__name__', type(commission).__name__)}"
+    )
+
+
+def commission_of(kept: Any) -> Any:
+    """The commission of `kept_settings`; of a Python function only its name is left."""
+    if isinstance(kept, dict):
+        return PerLot(**kept)
+    return tuple(kept) if isinstance(kept, list) else kept

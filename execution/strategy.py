@@ -1,7 +1,8 @@
 """The strategy contract: a name, declared parameters, and a pure causal function from bars to positions.
 
 One definition runs under backtesting.py, in sweeps and live. A strategy never sends orders; it says which
-position it wants after each closed bar, and orders follow the *changes* of that wish.
+position it wants after each closed bar, and orders follow the *changes* of that wish. What it computes with
+`market.indicators` is shared between the runs of a sweep.
 """
 
 from __future__ import annotations
@@ -14,16 +15,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.errors import StrategyError
+from core.errors import SequenceError, StrategyError
 from core.names import nearest
 
 Value = int | float | str | bool
 Values = Mapping[str, Value]
+# Which positions a strategy may take, as its parameter `side` says it: the lowest and the highest.
+SIDES = {"both": (-1, 1), "long only": (0, 1), "short only": (-1, 0)}
+# A parameter's values are listed for sweeps; a finer grid than this is a mistake.
+_MOST_VALUES = 100_000
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One knob: its type is that of `default`; numbers lie in [low, high], text is one of `choices`."""
+    """One knob: its type is that of `default`; numbers lie in [low, high], text is one of `choices`, if there are."""
 
     name: str
     default: Value
@@ -37,8 +42,10 @@ class Parameter:
         """`value` in the declared type. Raises StrategyError naming the range or the choices."""
         name = f"{strategy}: {self.name}={value!r}"
         if isinstance(self.default, str):
-            if value not in self.choices:
+            if self.choices and value not in self.choices:
                 raise StrategyError(f"{name} is not offered.", f"Choose one of {', '.join(self.choices)}.")
+            if not isinstance(value, str) or not value.strip():
+                raise StrategyError(f"{name} is no text.", f"{self.meaning}.")
             return str(value)
         if isinstance(self.default, bool):
             if not isinstance(value, (bool, np.bool_)):
@@ -53,6 +60,34 @@ class Parameter:
         if not low <= value <= high:
             raise StrategyError(f"{name} is out of range.", f"It goes from {low:g} to {high:g}.")
         return int(value) if whole else float(value)
+
+    def values_between(
+        self, low: float | None = None, high: float | None = None, step: float | None = None
+    ) -> tuple[Value, ...]:
+        """The values a sweep tries from `low` to `high`, both included where the steps meet them.
+
+        What is left out is taken from the declaration; text gives its choices, yes or no gives both. Raises
+        StrategyError when the range is empty, endless or outside the declared one.
+        """
+        if isinstance(self.default, bool):
+            return (False, True)
+        if isinstance(self.default, str):
+            return self.choices or (self.default,)
+        low = self.low if low is None else low
+        high = self.high if high is None else high
+        step = self.step if step is None else step
+        if low is None or high is None:
+            raise StrategyError(f"{self.name} has no natural range.", "Say from where to where it is swept.")
+        if not (step > 0 and -math.inf < low <= high < math.inf):
+            raise StrategyError(
+                f"{self.name} cannot be swept from {low:g} to {high:g} in steps of {step:g}.",
+                "The first value must not exceed the last, and steps must be above 0.",
+            )
+        count = math.floor((high - low) / step * (1 + 1e-12) + 1e-9) + 1
+        if count > _MOST_VALUES:
+            raise StrategyError(f"{self.name} would take {count:,} values.", "Widen the step or narrow the range.")
+        # Rounded to the digits that a person would write: 0.1 + 2 × 0.1 is 0.3.
+        return tuple(self.checked(float(f"{low + step * at:.12g}"), "Sweep") for at in range(count))
 
 
 @dataclass(frozen=True)
@@ -73,7 +108,8 @@ class Strategy:
     """A trading rule.
 
     `rule` is one sentence for the trader, `source` where it was described, `version` is raised whenever the
-    signals change. `constraint` may refuse a combination of parameters by returning why.
+    signals change. `constraint` may refuse a combination of parameters by returning why. `warm_up` is how many
+    bars pass before the first that can want a position.
     """
 
     name: str
@@ -84,6 +120,7 @@ class Strategy:
     parameters: tuple[Parameter, ...]
     signals: Callable[[pd.DataFrame, Values], Signals]
     constraint: Callable[[Values], str | None] = field(default=lambda values: None)
+    warm_up: Callable[[Values], int] = field(default=lambda values: 0)
 
     def values(self, given: Values | None = None) -> dict[str, Value]:
         """All parameters, defaults filled in and checked.
@@ -106,30 +143,68 @@ class Strategy:
         return values
 
     def checked_signals(self, bars: pd.DataFrame, values: Values) -> Signals:
-        """The signals for `bars`, of the right length and values. Raises StrategyError when they are not."""
+        """The signals for `bars`, of the right length and values.
+
+        Raises StrategyError when they are not, or when the bars end before the first possible signal.
+        """
+        try:
+            needed = int(self.warm_up(values)) + 1
+        except Exception as error:
+            raise self._failure(error, "warm_up") from error
+        if len(bars) < needed:
+            raise StrategyError(
+                f"{self.name} needs {needed:,} bars before it can say anything with these parameters; "
+                f"there are {len(bars):,}.",
+                "Load more bars or shorten its lengths.",
+            )
         try:
             wanted = self.signals(bars, values)
         except Exception as error:
-            raise StrategyError(
-                f"{self.name} raised {type(error).__name__}: {error}.", "Mend the strategy's signals function."
-            ) from error
+            raise self._failure(error, "signals") from error
         if not isinstance(wanted, Signals):
             raise StrategyError(f"{self.name} returned a {type(wanted).__name__}.", "Return Signals(position).")
+        for name in ("position", "stop_distance", "target_distance"):
+            given = getattr(wanted, name)
+            if given is not None or name == "position":
+                self._refuse_misfit(name, given, bars.index)
         position = np.asarray(wanted.position)
-        stop, target = _distances(wanted.stop_distance), _distances(wanted.target_distance)
-        for name, given in {"position": position, "stop_distance": stop, "target_distance": target}.items():
-            if given is not None and given.shape != (len(bars),):
-                raise StrategyError(
-                    f"{self.name} returned {given.shape} as {name} for {len(bars)} bars.", "Return one value per bar."
-                )
-        strange = ~np.isin(position, (-1, 0, 1))
-        if strange.any():
-            row = int(np.argmax(strange))
+        strange = _strange(position)
+        if strange is not None:
             raise StrategyError(
-                f"{self.name} wants position {position[row]} at {bars.index[row]:%Y-%m-%d %H:%M} UTC.",
+                f"{self.name} wants position {position[strange]} at {bars.index[strange]:%Y-%m-%d %H:%M} UTC.",
                 "Positions are -1, 0 and 1.",
             )
-        return Signals(position.astype(np.int8), stop, target)
+        stop, target = _distances(wanted.stop_distance), _distances(wanted.target_distance)
+        return Signals(position.astype(np.int8, copy=False), stop, target)
+
+    def _failure(self, error: Exception, function: str) -> StrategyError:
+        if isinstance(error, SequenceError):
+            return StrategyError(f"{self.name}: {error.what}", error.cure)
+        return StrategyError(
+            f"{self.name} raised {type(error).__name__}: {error}.", f"Mend the strategy's {function} function."
+        )
+
+    def _refuse_misfit(self, name: str, given: Any, index: pd.Index) -> None:
+        shape = np.shape(given)
+        if shape != (len(index),) and (given is not None or name == "position"):
+            raise StrategyError(
+                f"{self.name} returned {shape} as {name} for {len(index)} bars.", "Return one value per bar."
+            )
+        # A plain count as index says nothing of time; times that are not those of the bars mean a slip of rows.
+        if isinstance(given, pd.Series) and isinstance(given.index, pd.DatetimeIndex) and not given.index.equals(index):
+            row = int(np.argmax(given.index != index))
+            raise StrategyError(
+                f"{self.name} returned {name} with the index {given.index[row]!s} where the bars have {index[row]!s}.",
+                "Keep the index of the bars, or return an array.",
+            )
+
+
+def _strange(position: np.ndarray[Any, Any]) -> int | None:
+    """The first row that holds no position; whole numbers, the usual case, are judged without a copy."""
+    if position.dtype.kind in "iu" and (not len(position) or (position.min() >= -1 and position.max() <= 1)):
+        return None
+    strange = ~np.isin(position, (-1, 0, 1))
+    return int(np.argmax(strange)) if strange.any() else None
 
 
 def _distances(given: Any) -> np.ndarray[Any, np.dtype[np.float64]] | None:

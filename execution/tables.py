@@ -1,4 +1,4 @@
-"""The tables of `backtest_results.db`: runs, their trades, comparisons."""
+"""The tables of `backtest_results.db`: runs, their trades, comparisons, sweeps, what was tried on which data, jobs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from core.store import JSON, REAL, TEXT, WHOLE, Module, strict_table
+from core.tables import job_table
 
 _metadata = sa.MetaData()
 
@@ -70,6 +71,9 @@ trades = strict_table(
     sa.Column("entry_bar", WHOLE, nullable=False),
     sa.Column("exit_bar", WHOLE, nullable=False),
     sa.Column("tag", TEXT),
+    sa.Column("swap", REAL),
+    sa.Column("spread_pips", REAL),
+    sa.Column("slippage_pips", REAL),
 )
 sa.Index("backtest_trades_by_run", trades.c.backtest_id)
 
@@ -85,5 +89,104 @@ comparisons = strict_table(
     sa.Column("winner", TEXT),
     sa.Column("metrics", JSON, nullable=False),
 )
+
+strategies = strict_table(
+    "backtest_strategies",
+    _metadata,
+    sa.Column("id", WHOLE, primary_key=True),
+    sa.Column("name", TEXT, nullable=False, unique=True),
+)
+
+sweeps = strict_table(
+    "optimization_runs",
+    _metadata,
+    sa.Column("id", WHOLE, primary_key=True),
+    sa.Column("created_at", TEXT, nullable=False),
+    sa.Column("completed_at", TEXT),
+    sa.Column("status", TEXT, nullable=False),
+    sa.Column("optimization_type", TEXT, nullable=False),
+    sa.Column("strategy_id", WHOLE, sa.ForeignKey("backtest_strategies.id"), nullable=False),
+    sa.Column("strategy_name", TEXT, nullable=False),
+    sa.Column("strategy_version", WHOLE),
+    sa.Column("symbol", TEXT, nullable=False),
+    sa.Column("timeframe", TEXT, nullable=False),
+    sa.Column("dataset_version_id", WHOLE, nullable=False),
+    sa.Column("dataset_hash", TEXT, nullable=False),
+    sa.Column("bars", WHOLE, nullable=False),
+    sa.Column("held_out_from", TEXT),
+    sa.Column("sets", WHOLE, nullable=False),
+    sa.Column("refused", WHOLE, nullable=False),
+    sa.Column("config", JSON, nullable=False),
+    sa.Column("engine", TEXT, nullable=False),
+    sa.Column("best_parameters", JSON),
+    sa.Column("best_fitness", REAL),
+    sa.Column("importance", JSON),
+    sa.Column("job_id", WHOLE),
+)
+
+trials = strict_table(
+    "optimization_trials",
+    _metadata,
+    sa.Column("id", WHOLE, primary_key=True),
+    sa.Column("optimization_id", WHOLE, sa.ForeignKey("optimization_runs.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("number", WHOLE, nullable=False),
+    sa.Column("parameters", JSON, nullable=False),
+    sa.Column("variant", TEXT, nullable=False),
+    sa.Column("total_return", REAL),
+    sa.Column("sharpe_ratio", REAL),
+    sa.Column("max_drawdown", REAL),
+    sa.Column("trades_count", WHOLE),
+    sa.Column("win_rate", REAL),
+    sa.Column("profit_factor", REAL),
+    sa.Column("expectancy", REAL),
+    sa.Column("exposure_pct", REAL),
+    sa.Column("held_total_return", REAL),
+    sa.Column("held_sharpe_ratio", REAL),
+    sa.Column("held_max_drawdown", REAL),
+    sa.Column("held_trades_count", WHOLE),
+    sa.Column("held_win_rate", REAL),
+    sa.Column("held_profit_factor", REAL),
+    sa.Column("held_expectancy", REAL),
+    sa.Column("held_exposure_pct", REAL),
+    sa.Column("plateau", REAL),
+    sa.Column("label", TEXT),
+    sa.Column("failure", TEXT),
+    sa.UniqueConstraint("optimization_id", "number"),
+)
+sa.Index("optimization_trials_by_variant", trials.c.variant)
+
+optimal_parameters = strict_table(
+    "optimal_parameters",
+    _metadata,
+    sa.Column("id", WHOLE, primary_key=True),
+    sa.Column("strategy_name", TEXT, nullable=False),
+    sa.Column("symbol", TEXT, nullable=False),
+    sa.Column("timeframe", TEXT, nullable=False),
+    sa.Column("parameter_value", JSON, nullable=False),
+    sa.Column("last_optimized", TEXT, nullable=False),
+    sa.Column("optimization_id", WHOLE, nullable=False),
+    sa.UniqueConstraint("strategy_name", "symbol", "timeframe"),
+)
+
+ledger = strict_table(
+    "trial_ledger",
+    _metadata,
+    sa.Column("id", WHOLE, primary_key=True),
+    sa.Column("created_at", TEXT, nullable=False),
+    sa.Column("dataset_hash", TEXT, nullable=False),
+    sa.Column("symbol", TEXT, nullable=False),
+    sa.Column("strategy_name", TEXT, nullable=False),
+    sa.Column("source", TEXT, nullable=False),
+    sa.Column("source_id", WHOLE, nullable=False),
+    sa.Column("variant", TEXT),
+    sa.Column("trials", WHOLE, nullable=False),
+    sa.Column("sharpes", WHOLE, nullable=False),
+    sa.Column("sharpe_mean", REAL, nullable=False),
+    sa.Column("sharpe_m2", REAL, nullable=False),
+)
+sa.Index("trial_ledger_by_dataset", ledger.c.dataset_hash, ledger.c.variant)
+
+jobs = job_table("backtest_jobs", _metadata)
+sa.Index("backtest_jobs_by_status", jobs.c.status)
 
 BACKTEST_RESULTS = Module("backtest_results", 0x53510002, _metadata, Path(__file__).parent / "migrations")

@@ -35,7 +35,8 @@ def check_bars(
     bars = _with_contract_columns(frame)
     bars.index = _utc_index(bars.index, row_name)
     for column in (name for name in (*RAW_COLUMNS, *OPTIONAL_RAW_COLUMNS) if name in bars):
-        bars[column] = _as_floats(bars[column], row_name)
+        if bars[column].dtype != np.float64:  # millions of bars that are right already are not copied
+            bars[column] = _as_floats(bars[column], row_name)
     _refuse_disorder(bars, row_name)
     if not allow_missing:
         _refuse_bad_prices(bars, row_name)
@@ -97,7 +98,7 @@ def _with_contract_columns(frame: pd.DataFrame) -> pd.DataFrame:
             raise BarsError(f"The column {name!r} is missing.", f"{hint}; bars need {', '.join(PRICES)}.")
     if "volume" not in bars:
         bars = bars.assign(volume=0.0)
-    return bars.copy()
+    return bars
 
 
 def _utc_index(index: pd.Index, row_name: RowName) -> pd.DatetimeIndex:
@@ -124,38 +125,39 @@ def _as_floats(column: pd.Series, row_name: RowName) -> pd.Series:
 
 
 def _refuse_disorder(bars: pd.DataFrame, row_name: RowName) -> None:
-    times = bars.index.to_series()
-    late = times.diff() <= pd.Timedelta(0)
+    times = pd.DatetimeIndex(bars.index)
+    late = np.diff(times.asi8) <= 0
     if late.any():
-        position = int(np.argmax(late.to_numpy()))
-        same = times.iloc[position] == times.iloc[position - 1]
+        position = int(np.argmax(late)) + 1
+        same = times[position] == times[position - 1]
         raise BarsError(
-            f"{row_name(position)} ({times.iloc[position]:%Y-%m-%d %H:%M:%S} UTC) "
+            f"{row_name(position)} ({times[position]:%Y-%m-%d %H:%M:%S} UTC) "
             f"{'has the same time as' if same else 'is earlier than'} the row before it.",
             "Drop the double." if same else "Sort the rows by time: frame.sort_index().",
         )
 
 
 def _refuse_bad_prices(bars: pd.DataFrame, row_name: RowName) -> None:
-    for name in PRICES:
+    prices = {name: bars[name].to_numpy() for name in PRICES}
+    for name, values in prices.items():
+        if not len(values) or (values.min() > 0 and values.max() < np.inf):  # a NaN would be the lowest
+            continue
         bad = ~(np.isfinite(bars[name]) & (bars[name] > 0))
-        if bad.any():
-            raise BarsError(
-                f"{_row(bars[name], bad, row_name)}: {name}={bars[name][bad].iloc[0]:.10g} is no price.",
-                "Drop the row or fill it before it is used.",
-            )
-    bad = (bars["high"] < bars[["open", "close", "low"]].max(axis=1)) | (
-        bars["low"] > bars[["open", "close"]].min(axis=1)
-    )
-    if bad.any():
-        row = bars[bad].iloc[0]
         raise BarsError(
-            f"{_row(bars['high'], bad, row_name)}: open {row.open:.10g}, high {row.high:.10g}, low {row.low:.10g} "
+            f"{_row(bars[name], bad, row_name)}: {name}={bars[name][bad].iloc[0]:.10g} is no price.",
+            "Drop the row or fill it before it is used.",
+        )
+    opened, high, low, close = prices.values()
+    broken = (high < opened) | (high < close) | (high < low) | (low > opened) | (low > close)
+    if broken.any():
+        row = bars[broken].iloc[0]
+        raise BarsError(
+            f"{_row(bars['high'], broken, row_name)}: open {row.open:.10g}, high {row.high:.10g}, low {row.low:.10g} "
             f"and close {row.close:.10g} cannot be one bar.",
             "The high must be the highest of the four and the low the lowest; correct or drop the row.",
         )
 
 
-def _row(column: pd.Series, bad: pd.Series, row_name: RowName) -> str:
-    position = int(np.argmax(bad.to_numpy()))
+def _row(column: pd.Series, bad: pd.Series | np.ndarray, row_name: RowName) -> str:
+    position = int(np.argmax(np.asarray(bad)))
     return f"{row_name(position)} ({column.index[position]:%Y-%m-%d %H:%M:%S} UTC)"

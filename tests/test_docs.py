@@ -133,7 +133,8 @@ def sample(timeframe: str) -> DataConfig:
 
 def test_every_query_printed_finds_rows_in_a_filled_workbench(home: Path) -> None:
     controller.prepare(sample("W1"))  # too few rows: a validation that failed
-    workbench.run_sample_workflow()
+    run = workbench.run_sample_workflow()
+    manager.sweep(run.strategy_name, {"fast_length": [10, 20]}, data=controller.version(run.dataset_hash))
     printed = blocks_of(words_of("database.md"), "sql")
     assert len(printed) >= 4
     for _, query in printed:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from components.charts.template import GRID, PAGE, QUIET, TEXT, WARNING, palette, styled
+from components.charts.template import GRID, QUIET, TEXT, WARNING, mixed, palette, styled
 from components.numbers import number, percent
 from data.passport import Coverage
 
@@ -49,7 +49,7 @@ def coverage_figure(coverage: Coverage, *, unit: str, height: int | None = None)
         )
     )
     styled(figure, height or min(_MOST_PIXELS, max(_LEAST_PIXELS, 60 + _ROW_PIXELS * len(coverage.rows))))
-    figure.update_layout(hovermode="closest", plot_bgcolor=_mixed(GRID, 0.6))
+    figure.update_layout(hovermode="closest", plot_bgcolor=mixed(GRID, 0.6))
     hours = len(coverage.columns) == 24
     figure.update_xaxes(
         type="category",
@@ -76,12 +76,12 @@ def _counts(coverage: Coverage) -> Cells:
 
 def _scale(coverage: Coverage, shown: Cells) -> tuple[list[list[object]], float, float]:
     """From the colour of down over amber to that of up, from just below the lowest per cent to 100."""
-    up, down = _mixed(palette().up, 0.52), _mixed(palette().down, 0.62)
+    up, down = mixed(palette().up, 0.52), mixed(palette().down, 0.62)
     known = shown[~np.isnan(shown)]
     if coverage.expected is None:
-        return [[0.0, _mixed(palette().up, 0.12)], [1.0, up]], 0.0, float(known.max(initial=1.0))
+        return [[0.0, mixed(palette().up, 0.12)], [1.0, up]], 0.0, float(known.max(initial=1.0))
     low = min(95.0, 5.0 * np.floor(float(known.min(initial=100.0)) / 5.0))
-    return [[0.0, down], [0.5, _mixed(WARNING, 0.42)], [1.0, up]], low, 100.0
+    return [[0.0, down], [0.5, mixed(WARNING, 0.42)], [1.0, up]], low, 100.0
 
 
 def _words(coverage: Coverage, shown: Cells) -> Cells:
@@ -109,13 +109,3 @@ def _hovers(coverage: Coverage, unit: str) -> Cells:
             said = "no bar expected"
         words[at] = f"{where}<br>{said}" + (f"<br>{number(besides)} more while the market is closed" if besides else "")
     return words
-
-
-def _mixed(colour: str, share: float) -> str:
-    """A colour darkened towards the page, so that the words on it can be read."""
-    parts = zip(_channels(colour), _channels(PAGE), strict=True)
-    return "#" + "".join(f"{round(share * bright + (1 - share) * dark):02x}" for bright, dark in parts)
-
-
-def _channels(colour: str) -> list[int]:
-    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]

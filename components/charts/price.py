@@ -54,7 +54,10 @@ def price_figure(
     styled(figure, height)
     figure.update_yaxes(tickformat=f".{min(digits, 4)}f", hoverformat=f".{digits}f")
     figure.update_xaxes(
-        rangebreaks=closed_hours(bars) if closed is None else closed, hoverformat="%a %Y-%m-%d %H:%M UTC"
+        rangebreaks=closed_hours(bars) if closed is None else closed,
+        hoverformat="%a %Y-%m-%d %H:%M UTC",
+        tickangle=0,  # plotly turns the words where breaks push them together
+        nticks=8,
     )
     return figure
 

@@ -56,3 +56,13 @@ def styled(figure: go.Figure, height: int) -> go.Figure:
     figure.update_xaxes(**axis, **spike, automargin=True)
     figure.update_yaxes(**axis, **spike, automargin=True, side="right")
     return figure
+
+
+def mixed(colour: str, share: float) -> str:
+    """A colour darkened towards the page, so that the words on it can be read."""
+    parts = zip(_channels(colour), _channels(PAGE), strict=True)
+    return "#" + "".join(f"{round(share * bright + (1 - share) * dark):02x}" for bright, dark in parts)
+
+
+def _channels(colour: str) -> list[int]:
+    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
-from components.numbers import number
 from components.panels.choice import choose
+from components.panels.costs import Terms, ask_terms, conversions_for, terms_of
+from components.panels.jobs import run_as_job
+from components.panels.page import do_once
+from components.panels.preparation import keep_defaults
 from components.panels.words import verbatim
 from core.errors import InputError
-from core.settings import current_settings
+from core.jobs import Job
 from data.pipeline_controller import controller
 from data.versions import DatasetVersion
+from execution.backtest_manager import manager
+from execution.jobs import backtest_arguments, backtest_title
 from execution.registry import find_strategies
 from execution.runs import StoredRun
 from execution.strategy import Parameter, Strategy, Value
 from market.symbols import symbol_of
+from workbench import JOBS
 
-# Until jobs exist, a page runs what takes seconds.
-MOST_BARS = 200_000
-# What the form takes; leverage is 30 for 30:1, commission in per cent.
-_LIMITS: dict[str, tuple[float, float | None]] = {
-    "cash": (1.0, None),
-    "leverage": (1.0, 500.0),
-    "spread": (0.0, None),
-    "commission": (0.0, 9.99),
-}
+# What takes longer than a page should is a job.
+_MOST_BARS = 200_000
 
 
 @dataclass(frozen=True)
@@ -39,85 +39,77 @@ class Request:
     symbol: str
     strategy_name: str
     parameters: dict[str, Value]
-    cash: float
-    spread_pips: float
-    commission_pct: float
-    leverage: float
+    terms: Terms
+    conversions: Mapping[str, DatasetVersion]
 
     def arguments(self) -> dict[str, Any]:
-        """What `manager.run_backtest` takes besides the data. Raises InputError when the page should not run it."""
-        if self.version.rows > MOST_BARS:
-            raise InputError(
-                f"{self.version.label} has {number(self.version.rows)} rows; this page runs up to {number(MOST_BARS)}.",
-                f"From Python: manager.run_backtest(controller.version('{self.version.short_hash}'), "
-                f"strategy_name='{self.strategy_name}').",
-            )
+        """What `manager.run_backtest` takes besides the data."""
         return {
             "symbol": self.symbol,
             "strategy_name": self.strategy_name,
             "parameters": self.parameters,
-            "cash": self.cash,
-            "spread_pips": self.spread_pips,
+            "cash": self.terms.cash,
+            "spread_pips": self.terms.spread_pips,
             # 0.07 / 100 is not 0.0007: a run from Python and the same one from here must be equal.
-            "commission": round(self.commission_pct / 100, 12),
-            "margin": 1 / self.leverage,
+            "commission": round(self.terms.commission_pct / 100, 12),
+            "margin": 1 / self.terms.leverage,
+            "costs": self.terms.extras,
+            "conversions": self.conversions,
         }
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is for a job."""
+        return self.version.rows > _MOST_BARS
+
+    def submit(self) -> Job:
+        """Queue it."""
+        arguments = backtest_arguments(data=self.version, **self.arguments())
+        return JOBS.submit("backtest", "backtest", arguments, backtest_title(arguments))
 
 
 def ask_request(versions: Sequence[DatasetVersion]) -> Request:
     """Dataset, strategy, its parameters (widgets made from its own declaration) and costs."""
+    version, symbol = ask_data(versions)
+    strategy = ask_strategy()
+    parameters = {parameter.name: ask_parameter(strategy, parameter) for parameter in strategy.parameters}
+    terms = ask_terms(symbol_of(symbol), version)
+    account = terms.extras.account_currency if terms.extras else ""
+    conversions = conversions_for(symbol_of(symbol), account, versions, version)
+    return Request(version, symbol, strategy.name, parameters, terms, conversions)
+
+
+def show_run_button(request: Request) -> None:
+    """The main action: at once, or as a job where that would take longer than a page should."""
+    icon = ":material/play_arrow:"
+    if request.is_long:
+        run_as_job("Run backtest", "backtest.run", request.submit, _open_run, icon=icon)
+    else:
+        do_once(st.container(), "Run backtest", "backtest.run", partial(_run, request), icon=icon)
+
+
+def _run(request: Request) -> None:
+    """Run, store, and open what was stored."""
+    with st.spinner(f"Running {request.strategy_name} on {request.version.label}"):
+        result = manager.run_backtest(request.version, **request.arguments())
+        _open_run({"run": manager.save_result(result=result).run_id})
+
+
+def _open_run(made: dict[str, Any]) -> None:
+    st.session_state["run"] = made["run"]
+
+
+def ask_data(versions: Sequence[DatasetVersion]) -> tuple[DatasetVersion, str]:
+    """A dataset version, kept in the URL, and one of its symbols."""
     by_hash = {version.short_hash: version for version in reversed(versions)}
     newest_first = list(dict.fromkeys(version.short_hash for version in versions))
     version = by_hash[choose("Dataset", newest_first, "dataset", lambda short: by_hash[short].label)]
     if len(version.symbols) == 1:
-        symbol = version.symbols[0]
-    elif version.symbols:
-        symbol = st.selectbox("Symbol", version.symbols, key="backtest.symbol")
-    else:  # published from Python without a column that names it
-        symbol = st.text_input("Symbol", "EURUSD", key="backtest.symbol")
-    strategy = _ask_strategy()
-    parameters = {parameter.name: _ask_parameter(strategy, parameter) for parameter in strategy.parameters}
-    return Request(version, symbol, strategy.name, parameters, *_ask_costs(symbol_of(symbol).quote))
-
-
-def _ask_costs(quote: str) -> tuple[float, float, float, float]:
-    """Cash, spread in pips, commission in per cent, leverage."""
-    defaults = current_settings().backtest
-    # Not handed to the widgets: Streamlit warns about a default beside a value that `load_settings` put there.
-    for name, value in {
-        "cash": defaults.cash,
-        "leverage": 1.0,
-        "spread": defaults.spread_pips,
-        "commission": defaults.commission_pct,
-    }.items():
-        st.session_state.setdefault(f"backtest.{name}", value)
-    left, right = st.columns(2, gap="xsmall")
-    cash = left.number_input(f"Cash, {quote}", *_LIMITS["cash"], step=1000.0, format="%.0f", key="backtest.cash")
-    leverage = right.number_input(
-        "Leverage",
-        *_LIMITS["leverage"],
-        step=1.0,
-        format="%.0f",
-        key="backtest.leverage",
-        help="1 trades with cash only; 30 is 30:1.",
-    )
-    spread = left.number_input(
-        "Spread, pips",
-        *_LIMITS["spread"],
-        step=0.1,
-        format="%.1f",
-        key="backtest.spread",
-        help="Paid once, at entry.",
-    )
-    commission = right.number_input(
-        "Commission, %",
-        *_LIMITS["commission"],
-        step=0.001,
-        format="%.3f",
-        key="backtest.commission",
-        help="Of the traded value, at entry and again at exit.",
-    )
-    return cash, spread, commission, leverage
+        return version, version.symbols[0]
+    if version.symbols:
+        return version, st.selectbox("Symbol", version.symbols, key="backtest.symbol")
+    # Published from Python without a column that names it.
+    return version, st.text_input("Symbol", "EURUSD", key="backtest.symbol")
 
 
 def load_settings(run: StoredRun) -> str:
@@ -137,9 +129,7 @@ def load_settings(run: StoredRun) -> str:
         form["backtest.symbol"] = run.symbol
     for name, value in strategy.values(run.settings["parameters"]).items():
         form[f"backtest.{strategy.name}.{name}"] = value
-    for name, cost in _costs_of(run).items():
-        form[f"backtest.{name}"] = cost
-    st.session_state.update(form)
+    st.session_state.update(form | terms_of(run))
     if strategy.version != run.strategy_version:
         return (
             f"The form holds the settings of {run.run_id}. {strategy.title} is at version {strategy.version} now, the "
@@ -167,31 +157,8 @@ def _strategy_of(run: StoredRun) -> Strategy:
     return found.strategies[run.strategy_name]
 
 
-def _costs_of(run: StoredRun) -> dict[str, float]:
-    """Cash and costs of a run as the form names them, without the noise of binary fractions."""
-    if run.commission is None:
-        raise InputError(
-            f"The commission of {run.run_id} is {run.settings['commission']}; the form takes a percentage only.",
-            "Run it again from Python.",
-        )
-    costs = {
-        "cash": run.cash,
-        "leverage": round(1 / run.settings["margin"], 9),
-        "spread": float(run.settings["spread_pips"]),
-        "commission": round(100 * run.commission, 10),
-    }
-    for name, value in costs.items():
-        low, high = _LIMITS[name]
-        if value < low or (high is not None and value > high):
-            upto = "or more" if high is None else f"to {high:g}"
-            raise InputError(
-                f"{run.run_id} was made with {name} {value:g}; the form takes {low:g} {upto}.",
-                "Run it again from Python.",
-            )
-    return costs
-
-
-def _ask_strategy() -> Strategy:
+def ask_strategy() -> Strategy:
+    """One of the strategies in the folder, kept in the URL; broken files are told by name."""
     found = find_strategies()
     for file, reason in found.broken.items():
         st.warning(verbatim(f"{file} in execution/strategies is broken: {reason}"))
@@ -201,11 +168,11 @@ def _ask_strategy() -> Strategy:
     return strategy
 
 
-def _ask_parameter(strategy: Strategy, parameter: Parameter) -> Value:
+def ask_parameter(strategy: Strategy, parameter: Parameter) -> Value:
     """The widget that fits a parameter's declaration."""
     label = parameter.name.replace("_", " ").capitalize()
     key = f"backtest.{strategy.name}.{parameter.name}"
-    st.session_state.setdefault(key, parameter.default)  # see _ask_costs
+    keep_defaults({key: parameter.default})
     if isinstance(parameter.default, bool):
         return st.checkbox(label, key=key, help=parameter.meaning)
     if isinstance(parameter.default, str) and not parameter.choices:

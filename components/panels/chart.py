@@ -173,3 +173,17 @@ def show_figure(figure: go.Figure, key: str, file_name: str, of: str) -> None:
             "toImageButtonOptions": {"filename": file_name, "scale": 2},
         },
     )
+
+
+def show_still(figure: go.Figure, key: str, file_name: str) -> None:
+    """A figure that is looked at and not zoomed; on hover it can be saved as PNG."""
+    st.plotly_chart(
+        figure,
+        theme=None,
+        key=key,
+        config={
+            "displaylogo": False,
+            "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
+            "toImageButtonOptions": {"filename": file_name, "scale": 2},
+        },
+    )

@@ -10,6 +10,7 @@ import streamlit as st
 from components.numbers import number, stamp
 from components.panels.backtest import load_settings
 from components.panels.choice import choose
+from components.panels.exports import ask_import, show_exports
 from components.panels.listing import (
     Listing,
     ask_one,
@@ -56,6 +57,7 @@ def ask_run(runs: Sequence[StoredRun]) -> StoredRun:
                 "Puts dataset, strategy, parameters and costs of this run into the form.",
                 lambda: load_settings(run),
             )
+            show_exports(run)
             show_delete_button(opened, "Delete run…")
     confirm_delete(
         opened,
@@ -96,6 +98,7 @@ def show_history(runs: Sequence[StoredRun], opened: StoredRun) -> None:
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             csv_button("Runs as CSV", lambda: table, "backtest_runs.csv", key="backtest.runs.csv")
+            ask_import()
             st.caption(f"{number(len(listed))} of {number(len(runs))} runs", width="content")
 
 

@@ -11,6 +11,7 @@ import streamlit as st
 from components.charts.coverage import coverage_figure
 from components.charts.distribution import moves_figure, moves_over_time_figure, ranges_figure
 from components.numbers import DASH, number, percent, size, stamp
+from components.panels.chart import show_still
 from components.panels.choice import choose
 from components.panels.listing import Listing, open_asked, open_instead
 from components.panels.page import VERDICT_COLOURS, Colour, card, columns, metric, metric_row, sample_badge
@@ -137,12 +138,8 @@ def show_coverage(version: DatasetVersion, found: Measured) -> None:
     with card("Coverage", f"{_measure_words(found)} · {zone} · dark: none expected"):
         chosen = ask_kept("Coverage", list(words), "coverage", words.__getitem__)
         coverage = found.by_hour if chosen == _BY_HOUR else found.over_time
-        st.plotly_chart(
-            coverage_figure(coverage, unit="UTC"),
-            theme=None,
-            key="passport.coverage.chart",
-            config=_png(f"{version.short_hash}_coverage"),
-        )
+        figure = coverage_figure(coverage, unit="UTC")
+        show_still(figure, "passport.coverage.chart", f"{version.short_hash}_coverage")
         with st.container(horizontal=True, vertical_alignment="center"):
             file_name = f"{version.short_hash}_coverage.csv"
             csv_button("These cells as CSV", coverage.table, file_name, key="passport.coverage.csv")
@@ -220,12 +217,4 @@ def _moves_words(found: Measured) -> str:
 
 
 def _figure(figure: Any, key: str, name: str) -> None:
-    st.plotly_chart(figure, theme=None, key=f"passport.{key}", config=_png(f"{name}_{key}"))
-
-
-def _png(file_name: str) -> dict[str, Any]:
-    return {
-        "displaylogo": False,
-        "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
-        "toImageButtonOptions": {"filename": file_name, "scale": 2},
-    }
+    show_still(figure, f"passport.{key}", f"{name}_{key}")

@@ -6,10 +6,12 @@ the thinned lines are kept for an hour, because a stored run and a dataset versi
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from components.charts.detail import stretch, thin_line, thin_trades
 from components.charts.equity import equity_figure
@@ -36,31 +38,36 @@ from core.settings import current_settings, output_folder
 from data.pipeline_controller import controller
 from data.versions import DatasetVersion
 from execution.backtest_manager import manager
-from execution.metrics import ENOUGH_TRADES, METRICS, drawdown
+from execution.ledger import Trials, deflated_equity, trials_on
+from execution.metrics import ENOUGH_TRADES, METRICS, Metric, drawdown
 from execution.runs import StoredRun
+from execution.significance import Significance
 from market.bars import PRICES
 from market.symbols import Symbol, symbol_of
 from market.timeframes import parse_timeframe
 
 TRADES_A_PAGE = 200
+_DEFLATED = (
+    "The probability that the true Sharpe ratio is above what the best of all variants tried on this data would show "
+    "by luck. Source: D. H. Bailey and M. López de Prado, The Deflated Sharpe Ratio, 2014."
+)
 
 
 def show_metrics(run: StoredRun) -> None:
     """What was asked, and the answer in six figures."""
-    instrument = symbol_of(run.symbol)
     parameters = ", ".join(f"{name} {value}" for name, value in run.settings["parameters"].items())
     st.caption(
         verbatim(
             f"{run.symbol} {run.timeframe}, {number(run.bars)} bars, {stamp(run.first_time)[:10]} to "
             f"{stamp(run.last_time)[:10]} · dataset {run.dataset_hash[:8]} · {parameters or 'no parameters'} · "
             f"spread {run.settings['spread_pips']:g} pips · commission {_commission(run)} · "
-            f"leverage {1 / run.settings['margin']:g}"
+            f"leverage {1 / run.settings['margin']:g}{_broker_words(run)}"
         )
     )
     figures, row = run.metrics, metric_row()
     metric(
         row,
-        f"Net result, {instrument.quote}",
+        f"Net, {run.currency}",
         number(figures["net_profit"], 2, sign=True),
         percent(run.total_return, sign=True),
         _tip("total_return"),
@@ -75,7 +82,7 @@ def show_metrics(run: StoredRun) -> None:
     )
     metric(
         row,
-        f"Per trade, {instrument.quote}",
+        f"Per trade, {run.currency}",
         number(figures["expectancy"], 2, sign=True),
         f"n = {number(run.trades_count)} trades",
         _tip("expectancy"),
@@ -87,7 +94,33 @@ def show_metrics(run: StoredRun) -> None:
         f"{percent(run.win_rate)} won" if run.trades_count else "no trade",
         _tip("profit_factor"),
     )
-    metric(row, "Time in market", percent(figures["exposure_pct"]), f"{number(run.bars)} bars", _tip("exposure_pct"))
+    _show_deflated(row, run)
+
+
+def _show_deflated(row: DeltaGenerator, run: StoredRun) -> None:
+    """How far the Sharpe ratio stands out from luck, after all that was tried on the same data."""
+    trials = trials_on(run.dataset_hash)
+    words = f"variant {number(max(1, trials.count))}"
+    try:
+        found = _significance(str(output_folder()), run, trials)
+    except SequenceError as error:  # told beside the curve
+        metric(row, "Defl. Sharpe", DASH, words, verbatim(reason(error)))
+        return
+    value = DASH if math.isnan(found.deflated) else f"{number(100 * found.deflated, 1)} %"
+    metric(row, "Defl. Sharpe", value, words, verbatim(f"{found.sentence()} {_DEFLATED}"))
+
+
+@st.cache_data(
+    ttl=3600,
+    max_entries=64,
+    show_spinner=False,
+    hash_funcs={
+        StoredRun: lambda run: (run.id, run.content_digest),
+        Trials: lambda trials: (trials.count, trials.sharpe_variance),
+    },
+)
+def _significance(home: str, run: StoredRun, trials: Trials) -> Significance:
+    return deflated_equity(run.equity(), symbol_of(run.symbol).asset_class, trials)
 
 
 def show_equity(run: StoredRun) -> None:
@@ -108,7 +141,7 @@ def show_equity(run: StoredRun) -> None:
             lines["equity"],
             lines["drawdown"],
             name=run.run_id,
-            currency=symbol_of(run.symbol).quote,
+            currency=run.currency,
             points=points,
             benchmark=held,
         )
@@ -167,10 +200,10 @@ def show_trades(run: StoredRun) -> None:
         skip = _ask_page(run.trades_count)
         newest_first = manager.newest_trades(run, TRADES_A_PAGE, skip)
         selected = show_table(
-            _trade_table(newest_first, instrument, run.trades_count - skip),
+            _trade_table(newest_first, run.currency, run.trades_count - skip),
             key=f"backtest.trades.{run.run_id}.{skip}",
-            formats=_trade_formats(instrument),
-            signed=[f"Net, {instrument.quote}", "Pips"],
+            formats=_trade_formats(instrument, run.currency),
+            signed=[f"Net, {run.currency}", "Pips"],
             select="one",
         )
         csv_button("Trades as CSV", lambda: manager.trades(run), f"trades_{run.run_id}.csv", key="backtest.trades.csv")
@@ -223,44 +256,52 @@ def _around(version: DatasetVersion, symbol: str, trade: pd.Series, points: int)
     return drawn_of(bars.iloc[max(0, entry - margin) : end + margin], points)
 
 
-def _trade_table(trades: pd.DataFrame, instrument: Symbol, newest: int) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "#": range(newest, newest - len(trades), -1),
-            "Entry, UTC": [stamp(moment.to_pydatetime()) for moment in trades["entry_time"]],
-            "Exit, UTC": [stamp(moment.to_pydatetime()) for moment in trades["exit_time"]],
-            "Side": trades["side"],
-            f"Net, {instrument.quote}": trades["pnl"],
-            "Pips": trades["pips"],
-            "Units": trades["size"].abs(),
-            "Price in": trades["entry_price"],
-            "Price out": trades["exit_price"],
-            f"Commission, {instrument.quote}": trades["commission"],
-            "Exit by": trades["exit_reason"],
-        }
-    )
+def _trade_table(trades: pd.DataFrame, currency: str, newest: int) -> pd.DataFrame:
+    table = {
+        "#": range(newest, newest - len(trades), -1),
+        "Entry, UTC": [stamp(moment.to_pydatetime()) for moment in trades["entry_time"]],
+        "Exit, UTC": [stamp(moment.to_pydatetime()) for moment in trades["exit_time"]],
+        "Side": trades["side"],
+        f"Net, {currency}": trades["pnl"],
+        "Pips": trades["pips"],
+        "Units": trades["size"].abs(),
+        "Price in": trades["entry_price"],
+        "Price out": trades["exit_price"],
+        f"Commission, {currency}": trades["commission"],
+        f"Swap, {currency}": trades["swap"],
+        "Exit by": trades["exit_reason"],
+    }
+    if not trades["swap"].any():
+        del table[f"Swap, {currency}"]
+    return pd.DataFrame(table)
 
 
-def _trade_formats(instrument: Symbol) -> dict[str, Format]:
+def _trade_formats(instrument: Symbol, currency: str) -> dict[str, Format]:
     def price(value: float) -> str:
         return f"{value:.{instrument.digits}f}"
 
     return {
-        f"Net, {instrument.quote}": lambda value: number(value, 2, sign=True),
+        f"Net, {currency}": lambda value: number(value, 2, sign=True),
         "Pips": lambda value: number(value, 1, sign=True),
         "Units": number,
         "Price in": price,
         "Price out": price,
-        f"Commission, {instrument.quote}": lambda value: number(value, 2),
+        f"Commission, {currency}": lambda value: number(value, 2),
+        f"Swap, {currency}": lambda value: number(value, 2, sign=True),
     }
 
 
 def show_statistics(run: StoredRun) -> None:
     """Every figure with its unit, formula and source; the library's own beside ours."""
-    quote = symbol_of(run.symbol).quote
     ours = pd.DataFrame(
         [
-            (each.title, _value(run, name), quote if each.unit == "money" else each.unit, each.formula, each.source)
+            (
+                each.title,
+                _value(run, name),
+                run.currency if each.unit == "money" else each.unit,
+                each.formula,
+                each.source,
+            )
             for name, each in METRICS.items()
         ],
         columns=["Statistic", "Value", "Unit", "Formula", "Source"],
@@ -304,6 +345,16 @@ def _value(run: StoredRun, name: str) -> str:
     if each.unit in {"trades", "days"}:
         return number(value)
     return number(value, 2, sign=name in {"total_return", "net_profit", "cagr_pct", "expectancy", "average_pips"})
+
+
+def _broker_words(run: StoredRun) -> str:
+    """What a broker added, after the other terms."""
+    extras = run.settings.get("costs") or {}
+    return "".join(f" · {name.replace('_', ' ')} {value}" for name, value in extras.items())
+
+
+def _unit(run: StoredRun, figure: Metric) -> str:
+    return run.currency if figure.unit == "money" else figure.unit
 
 
 def _figures(run: StoredRun) -> pd.DataFrame:

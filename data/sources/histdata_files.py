@@ -28,8 +28,10 @@ from market.symbols import canonical_symbol, symbol_of
 _NAME = re.compile(
     r"(?:DAT|HISTDATA_COM)_(ASCII|MT|NT|XLSX|MS)_([A-Z]{6})_(M1|T)(?:_(?:BID|ASK|LAST))?_?(\d{4})(\d{2})?", re.I
 )
-_BLOCK = 1 << 22  # bytes that pyarrow reads at once: as fast as it gets
+_BLOCK = 1 << 22  # bytes that one thread of pyarrow reads at once: as fast as it gets
+_PIECE = 1 << 25  # bytes that are in memory as cells: a file of ten years would else be there a second time
 _DAY_MS = 86_400_000
+_INK = re.compile(rb"\S")
 
 
 @dataclass(frozen=True)
@@ -218,27 +220,45 @@ class _Rows:
         Raises DataRequestError naming the first line that does not read.
         """
         import pyarrow as pa
+
+        shortest = len(self.layout.stamp) + 2 * len(self.layout.numbers) + 1  # a digit a number, no line is shorter
+        most = len(self.content) // shortest + 1
+        wall, figures = np.empty(most, dtype=np.int64), np.empty((len(self.layout.numbers), most))
+        end = 0
+        try:
+            for piece in self._pieces():
+                begin, table = end, self._table(piece)
+                end += table.num_rows
+                wall[begin:end] = self._times([_cells(table[stamp]) for stamp in self.layout.stamps])
+                for place, number in enumerate(self.layout.numbers):
+                    figures[place, begin:end] = table[number].to_numpy()
+        except (pa.ArrowInvalid, ValueError):
+            raise self._refusal() from None
+        return wall[:end], figures[:, :end]
+
+    def _pieces(self) -> Iterator[memoryview]:
+        """The content in pieces of whole lines, without those that hold no line."""
+        whole, begin = memoryview(self.content), 0
+        while begin < len(whole):
+            end = self.content.find(b"\n", begin + _PIECE) + 1 or len(whole)
+            piece = whole[begin:end]
+            begin = end
+            if _INK.search(piece):
+                yield piece
+
+    def _table(self, piece: memoryview) -> Any:
+        """The cells of some lines. Raises pyarrow.ArrowInvalid when one does not read."""
+        import pyarrow as pa
         from pyarrow import csv
 
         types: dict[str, Any] = dict.fromkeys(self.layout.stamps, pa.binary())
         types |= dict.fromkeys(self.layout.numbers, pa.float64())
-        try:
-            table = csv.read_csv(
-                pa.BufferReader(self.content),
-                read_options=csv.ReadOptions(column_names=list(types), block_size=_BLOCK),
-                parse_options=csv.ParseOptions(delimiter=self.layout.delimiter, quote_char=False),
-                convert_options=csv.ConvertOptions(column_types=types, null_values=[]),
-            )
-            wall = self._times([_cells(table[stamp]) for stamp in self.layout.stamps])
-        except (pa.ArrowInvalid, ValueError):
-            raise self._refusal() from None
-        figures = np.empty((len(self.layout.numbers), table.num_rows))
-        for place, number in enumerate(self.layout.numbers):
-            begin = 0
-            for chunk in table[number].chunks:
-                figures[place, begin : begin + len(chunk)] = chunk.to_numpy(zero_copy_only=False)
-                begin += len(chunk)
-        return wall, figures
+        return csv.read_csv(
+            pa.BufferReader(piece),
+            read_options=csv.ReadOptions(column_names=list(types), block_size=_BLOCK),
+            parse_options=csv.ParseOptions(delimiter=self.layout.delimiter, quote_char=False),
+            convert_options=csv.ConvertOptions(column_types=types, null_values=[]),
+        )
 
     def drop(self, unwanted: np.ndarray) -> None:
         """Remember which rows are left, once."""
@@ -349,8 +369,9 @@ def _bars(rows: _Rows, times: pd.DatetimeIndex, figures: np.ndarray) -> pd.DataF
             )
         rows.drop(twice)
         times, figures = times[~twice], figures[:, ~twice]
-    # One block of memory: pandas would else put one together.
-    return check_bars(pd.DataFrame(figures.T, index=times, columns=list(RAW_COLUMNS)), row_name=rows.name_of)
+    # One block of memory, and this one: pandas would else put one together, or copy it.
+    bars = pd.DataFrame(figures.T, index=times, columns=list(RAW_COLUMNS), copy=False)
+    return check_bars(bars, row_name=rows.name_of)
 
 
 def _bars_of_ticks(rows: _Rows, times: pd.DatetimeIndex, figures: np.ndarray, pair: str) -> pd.DataFrame:

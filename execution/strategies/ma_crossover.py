@@ -5,18 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from execution.strategy import Parameter, Signals, Strategy, Values
+from execution.strategy import SIDES, Parameter, Signals, Strategy, Values
+from market.indicators import sma
 
 
 def signals(bars: pd.DataFrame, values: Values) -> Signals:
     """Long while the fast simple average of closes stands above the slow one, short while below."""
-    fast = bars["close"].rolling(int(values["fast_length"])).mean()
-    slow = bars["close"].rolling(int(values["slow_length"])).mean()
-    position = np.sign((fast - slow).fillna(0.0).to_numpy()).astype(np.int8)
-    if values["side"] == "long only":
-        position = np.maximum(position, 0)
-    elif values["side"] == "short only":
-        position = np.minimum(position, 0)
+    from market import kernels
+
+    fast, slow = sma(bars, int(values["fast_length"])), sma(bars, int(values["slow_length"]))
+    position = np.empty(len(fast), np.int8)
+    kernels.cross_position(fast, slow, *SIDES[str(values["side"])], position)
     return Signals(position)
 
 
@@ -34,8 +33,9 @@ STRATEGY = Strategy(
     parameters=(
         Parameter("fast_length", 48, "Bars in the fast average", low=2, high=500),
         Parameter("slow_length", 150, "Bars in the slow average", low=3, high=2000),
-        Parameter("side", "both", "Which sides may be traded", choices=("both", "long only", "short only")),
+        Parameter("side", "both", "Which sides may be traded", choices=tuple(SIDES)),
     ),
     signals=signals,
     constraint=_too_close,
+    warm_up=lambda values: int(values["slow_length"]) - 1,
 )

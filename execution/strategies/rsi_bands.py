@@ -6,34 +6,18 @@ import numpy as np
 import pandas as pd
 
 from execution.strategy import Parameter, Signals, Strategy, Values
-from market.smoothing import wilder_mean
-
-
-def rsi(close: pd.Series, length: int) -> pd.Series:
-    """Relative strength index, 0 to 100, with Wilder's smoothing; NaN for the first `length` bars.
-
-    Source: J. W. Wilder, New Concepts in Technical Trading Systems, 1978.
-    """
-    change = close.diff()
-    gain, loss = (wilder_mean(moves.clip(lower=0), length) for moves in (change, -change))
-    # A stretch without any loss divides by zero: its index is 100; without any change at all it is 50.
-    index = 100 - 100 / (1 + gain / loss.where(loss > 0))
-    return index.where(loss > 0, np.where(gain > 0, 100.0, 50.0)).where(loss.notna())
+from market.indicators import rsi
 
 
 def signals(bars: pd.DataFrame, values: Values) -> Signals:
     """Long from a close with RSI below the lower band until RSI is back at the exit level; short mirrored."""
-    strength = rsi(bars["close"], int(values["length"]))
-    middle = float(values["exit_level"])
-    long = _held(strength < float(values["lower"]), strength >= middle)
-    short = _held(strength > float(values["upper"]), strength <= middle)
-    return Signals((long - short).astype(np.int8))
+    from market import kernels
 
-
-def _held(begins: pd.Series, ends: pd.Series) -> np.ndarray:
-    """1 from a bar that begins until the bar that ends, else 0."""
-    marks = pd.Series(np.nan, index=begins.index).mask(ends, 0.0).mask(begins, 1.0)
-    return marks.ffill().fillna(0.0).to_numpy()
+    strength = rsi(bars, int(values["length"]))
+    lower, middle, upper = (float(values[name]) for name in ("lower", "exit_level", "upper"))
+    position = np.empty(len(strength), np.int8)
+    kernels.level_position(strength, lower, middle, upper, -1, -1, 1, position)
+    return Signals(position)
 
 
 def _crossed(values: Values) -> str | None:
@@ -55,4 +39,5 @@ STRATEGY = Strategy(
     ),
     signals=signals,
     constraint=_crossed,
+    warm_up=lambda values: int(values["length"]),
 )

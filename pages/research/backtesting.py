@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import streamlit as st
 
-from components.panels.backtest import Request, ask_request
+from components.panels.analysis import show_edge
+from components.panels.backtest import ask_request, show_run_button
 from components.panels.failure import failures_shown, fetched
 from components.panels.history import PLACE, ask_run, show_history
-from components.panels.page import card, columns, do_once, page_header, sample_badge, show_badges
+from components.panels.page import card, columns, page_header, sample_badge, show_badges
 from components.panels.remarks import show_outcome, show_remarks
-from components.panels.result import show_equity, show_metrics, show_statistics, show_trades
+from components.panels.result import show_equity, show_metrics
+from components.panels.views import show_view
 from data.pipeline_controller import DatasetVersion, controller
 from execution.backtest_manager import StoredRun, manager
 from workbench import DATA_PIPELINE, OVERVIEW
 
+PLAY = ":material/play_arrow:"
 SENTENCE = "Test a strategy on a dataset version and see what is left after costs."
 HOW = "Choose a strategy and its costs, then press **Run backtest**. "
-
-
-def run(request: Request) -> None:
-    """Run, store, and open what was stored."""
-    with st.spinner(f"Running {request.strategy_name} on {request.version.label}"):
-        result = manager.run_backtest(request.version, **request.arguments())
-        st.session_state["run"] = manager.save_result(result=result).run_id
 
 
 def show_empty() -> None:
     """No dataset yet: what will be here and how to get there."""
     with card("Nothing to test on yet"):
         st.markdown("A backtest runs on a dataset version. Collect bars first, or let the sample workflow do it all.")
-        st.page_link(OVERVIEW.file, label="Run the sample workflow", icon=":material/play_arrow:")
+        st.page_link(OVERVIEW.file, label="Run the sample workflow", icon=PLAY)
         st.page_link(DATA_PIPELINE.file, label="Collect data", icon=":material/database:")
 
 
@@ -38,8 +34,7 @@ def show_form(versions: list[DatasetVersion] | None, runs: list[StoredRun] | Non
     if runs is None:
         st.markdown("Runs cannot be read, so a new one could not be stored.")
     elif versions:
-        request = ask_request(versions)
-        do_once(st.container(), "Run backtest", "backtest.run", lambda: run(request), icon=":material/play_arrow:")
+        show_run_button(ask_request(versions))
     else:
         st.markdown("There is no dataset version to run on." if versions is not None else "Datasets cannot be read.")
         st.page_link(DATA_PIPELINE.file, label="Collect data", icon=":material/database:")
@@ -73,10 +68,10 @@ def show() -> None:
         show_metrics(chosen)
         with failures_shown():
             show_equity(chosen)
-    show_history(runs, chosen)
     with failures_shown():
-        show_trades(chosen)
-    show_statistics(chosen)
+        show_edge(chosen)
+    show_view(chosen)
+    show_history(runs, chosen)
 
 
 with failures_shown():

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data import feature_kernels as kernels
 from data.config import PreprocessingConfig
 from data.features import FEATURES, GROUPS, STANDARD, columns_of, engineered_features, lagged
 from data.preprocessing import preprocess_frame
-from execution.strategies.rsi_bands import rsi
+from market import kernels
 from market.smoothing import wilder_mean
 from market.symbols import AssetClass
 from market.timeframes import Timeframe
@@ -22,6 +21,14 @@ from market.timeframes import Timeframe
 MadeBars = Callable[..., pd.DataFrame]
 Runner = Callable[..., object]
 EVERY_GROUP = [*GROUPS]
+
+
+def rsi(close: pd.Series, length: int) -> pd.Series:
+    """Wilder's relative strength index as pandas reckons it."""
+    change = close.diff()
+    gain, loss = (wilder_mean(moves.clip(lower=0), length) for moves in (change, -change))
+    index = 100 - 100 / (1 + gain / loss.where(loss > 0))
+    return index.where(loss > 0, np.where(gain > 0, 100.0, 50.0)).where(loss.notna())
 
 
 def walk(rows: int, seed: int = 3) -> np.ndarray:

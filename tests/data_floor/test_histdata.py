@@ -135,6 +135,17 @@ def test_times_are_those_that_python_reads(times: list[datetime]) -> None:
     assert list(bars.index) in [list(there), list(in_new_york)]
 
 
+@pytest.mark.parametrize("piece", [1, 60, 110])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r", "\n\n\n"])
+def test_a_file_read_in_pieces_is_the_same_file(piece: int, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data.sources.histdata_files._PIECE", piece)
+    content = ending.join([*BARS, ""]).encode()
+    pd.testing.assert_frame_equal(read_histdata(content, f"{NAME}.csv")[1], bars_of(BARS))
+    wrong = ending.join([*BARS, "20240115 080400;1;1;1;1", ""]).encode()
+    with pytest.raises(DataRequestError, match="'20240115 080400;1;1;1;1' is no line"):
+        read_histdata(wrong if ending != "\r" else wrong.replace(b"\r", b"\n"), f"{NAME}.csv")
+
+
 def test_a_line_that_is_there_twice_is_taken_once() -> None:
     pd.testing.assert_frame_equal(bars_of([BARS[0], BARS[1], BARS[1], BARS[1], BARS[2]]), bars_of(BARS))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.errors import InputError, StrategyError
+from core.errors import BarsError, InputError, StrategyError
 from data.pipeline_controller import DataConfig, controller
 from execution.backtest_manager import BacktestResult, manager
 from execution.metrics import METRICS
@@ -164,10 +164,15 @@ def test_of_several_symbols_one_is_named(bars: pd.DataFrame) -> None:
         manager.run_backtest(bars, strategy_name="RSI_Bands")
 
 
-@pytest.mark.parametrize(("given", "named"), [(None, "H1"), ("1H", "H1"), ("60m", "H1"), ("daily", "D1")])
+@pytest.mark.parametrize(("given", "named"), [(None, "H1"), ("1H", "H1"), ("60m", "H1"), ("M30", "M30")])
 def test_the_timeframe_is_measured_or_named_in_any_spelling(bars: pd.DataFrame, given: str, named: str) -> None:
     run = manager.run_backtest(bars, strategy_name="RSI_Bands", symbol="EURUSD", timeframe=given)
     assert run.settings.timeframe == named
+
+
+def test_bars_that_stand_closer_than_declared_are_refused(bars: pd.DataFrame) -> None:
+    with pytest.raises(BarsError, match=r"as D1, but some stand no further apart than those of H1\. Declare H1"):
+        manager.run_backtest(bars, strategy_name="RSI_Bands", symbol="EURUSD", timeframe="daily")
 
 
 def test_a_strategy_without_a_name_carries_its_own(bars: pd.DataFrame, wishing: Wishing) -> None:

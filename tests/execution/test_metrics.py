@@ -13,14 +13,19 @@ from execution.metrics import (
     METRICS,
     compute_metrics,
     daily_returns,
+    day_ends,
+    day_metrics,
     drawdown,
+    enough,
     longest_drawdown,
     returns_per_year,
+    shape,
     sharpe_ratio,
     sortino_ratio,
     trade_metrics,
 )
 from execution.result import TRADE_COLUMNS
+from market.calendar import trading_day
 from market.symbols import AssetClass
 
 NAN = pytest.approx(math.nan, nan_ok=True)
@@ -46,8 +51,9 @@ def curve(values: list[float], freq: str = "D", start: str = "2024-01-02 12:00")
 def ended(*profits: float, **columns: Any) -> pd.DataFrame:
     """Trades that ended one after another with these profits."""
     exits = pd.date_range("2024-01-02", periods=len(profits), freq="h", tz="UTC")
-    given = {"pnl": list(profits), "pips": 0.0, "commission": 0.0, "entry_bar": 0, "exit_bar": 0, **columns}
-    return pd.DataFrame(columns=list(TRADE_COLUMNS), index=range(len(profits))).assign(exit_time=exits, **given)
+    given = {"pnl": list(profits), "pips": 0.0, "commission": 0.0, "entry_bar": 0, "exit_bar": 0}
+    times = {"entry_time": exits - pd.Timedelta(hours=3), "exit_time": exits}
+    return pd.DataFrame(columns=list(TRADE_COLUMNS), index=range(len(profits))).assign(**{**times, **given, **columns})
 
 
 def figures(values: list[float], trades: pd.DataFrame | None = None, cash: float = 100.0) -> dict[str, float]:
@@ -91,6 +97,14 @@ def test_figures_without_variation_or_trades_are_not_numbers() -> None:
         "average_loss",
         "best_trade",
         "worst_trade",
+        "recovery_factor",
+        "payoff_ratio",
+        "sqn",
+        "average_trade_hours",
+        "longest_trade_hours",
+        "tail_ratio",
+        "skewness",
+        "kurtosis",
     }
     assert (found["volatility_pct"], found["cagr_pct"], found["max_drawdown_days"]) == (0.0, 0.0, 0.0)
 
@@ -187,7 +201,7 @@ def test_days_under_water_run_from_a_high_until_it_is_reached_again(values: list
 
 
 def test_trades_are_summed_up() -> None:
-    found = trade_metrics(ended(30, -10, -20, 0, 50, pips=[3, -1, -2, 0, 5], commission=2.0))
+    found = trade_metrics(ended(30, -10, -20, 0, 50, pips=[3, -1, -2, 0, 5], commission=2.0, swap=-0.3))
     assert found == {
         "trades_count": 5,
         "win_rate": 40.0,
@@ -200,6 +214,15 @@ def test_trades_are_summed_up() -> None:
         "worst_trade": -20.0,
         "longest_losing_streak": 2.0,
         "commissions": 10.0,
+        "swaps": -1.5,
+        "payoff_ratio": pytest.approx(40 / 15),
+        # Mean 10, squared distances 400 + 400 + 900 + 100 + 1600 over four.
+        "sqn": pytest.approx(math.sqrt(5) * 10 / math.sqrt(850)),
+        "gross_profit": 80.0,
+        "gross_loss": -30.0,
+        "longest_winning_streak": 1.0,
+        "average_trade_hours": 3.0,
+        "longest_trade_hours": 3.0,
     }
 
 
@@ -207,6 +230,71 @@ def test_the_profit_factor_without_a_loss_is_infinite() -> None:
     assert trade_metrics(ended(1, 2))["profit_factor"] == math.inf
     assert trade_metrics(ended(-1, -2))["profit_factor"] == 0.0
     assert trade_metrics(ended(0.0))["profit_factor"] == NAN
+
+
+def test_of_equal_profits_or_a_single_one_the_system_quality_is_not_known() -> None:
+    assert trade_metrics(ended(5, 5, 5))["sqn"] == NAN
+    assert trade_metrics(ended(5))["sqn"] == NAN
+
+
+def test_without_a_loss_only_the_profit_factor_is_infinite() -> None:
+    found = figures([100, 101, 102, 104], ended(1, 1, 2))
+    assert [name for name, value in found.items() if math.isinf(value)] == ["profit_factor"]
+    unknown = {"payoff_ratio", "average_loss", "recovery_factor", "calmar_ratio", "sortino_ratio", "tail_ratio"}
+    assert {name for name, value in found.items() if math.isnan(value)} == unknown
+
+
+def test_trades_are_as_long_as_they_were_held() -> None:
+    times = pd.to_datetime(["2024-01-01 20:00", "2024-01-02 00:30"], utc=True)
+    found = trade_metrics(ended(1, 2, entry_time=times))  # until 00:00 and 01:00 of the 2nd
+    assert (found["average_trade_hours"], found["longest_trade_hours"]) == (2.25, 4.0)
+
+
+def test_figures_agree_with_the_librarys_where_both_mean_the_same(sample: pd.DataFrame) -> None:
+    result = manager.run_backtest(sample, strategy_name="MA_Crossover", symbol="EURUSD")
+    assert result["sqn"] == pytest.approx(result["SQN"])
+    assert result["longest_trade_hours"] == pytest.approx(result["Max. Trade Duration"] / pd.Timedelta(hours=1))
+    assert result["gross_profit"] + result["gross_loss"] == pytest.approx(result["net_profit"])
+
+
+def test_drawdown_is_told_in_money_and_as_an_ulcer() -> None:
+    found = figures([100, 120, 90, 120, 150, 75])
+    assert found["max_drawdown_money"] == -75.0
+    assert found["ulcer_index"] == pytest.approx(100 * math.sqrt((0.25**2 + 0.5**2) / 6))
+    assert found["recovery_factor"] == pytest.approx(-25 / 75)
+
+
+def test_daily_returns_have_a_shape_and_tails() -> None:
+    found = day_metrics(pd.Series([0.02, -0.01, -0.01, 0.02, -0.02]))
+    # Mean 0; squares 4 1 1 4 4, cubes 8 −1 −1 8 −8, fourth powers 16 1 1 16 16, in per cent.
+    assert found["skewness"] == pytest.approx((6 / 5) / (14 / 5) ** 1.5)
+    assert found["kurtosis"] == pytest.approx((50 / 5) / (14 / 5) ** 2)
+    assert found["days_won_pct"] == 40.0
+    assert (found["best_day_pct"], found["worst_day_pct"]) == (2.0, -2.0)
+    # The 5 % quantile lies a fifth of the way from the first to the second of five; the 95 % one on the 2 % twice met.
+    assert found["value_at_risk_pct"] == pytest.approx(-1.8)
+    assert found["tail_ratio"] == pytest.approx(2.0 / 1.8)
+
+
+def test_the_shape_of_returns_does_not_depend_on_their_size() -> None:
+    values = np.array([2.0, -1.0, -1.0, 2.0, -2.0])
+    assert shape(1e-90 * values) == pytest.approx(shape(values))
+
+
+def test_ratios_are_shown_from_thirty_trades_on() -> None:
+    assert (enough(29), enough(30), enough(0)) == (False, True, False)
+
+
+@pytest.mark.parametrize("asset_class", [AssetClass.FX, AssetClass.CRYPTO])
+def test_the_bars_that_close_a_day_are_those_after_which_another_begins(asset_class: AssetClass) -> None:
+    # Both weeks in which summer time begins and ends, weekends with quotes, and bars off the full hour.
+    for begin in ("2024-03-07", "2024-11-01"):
+        times = pd.date_range(begin, periods=700, freq="17min", tz="UTC")
+        days = trading_day(times, asset_class)
+        expected = [at for at in range(700) if at == 699 or days[at] != days[at + 1]]
+        assert day_ends(times, asset_class).tolist() == expected
+    assert day_ends(times[:0], asset_class).tolist() == []
+    assert day_ends(times[:1], asset_class).tolist() == [0]
 
 
 @pytest.mark.parametrize(

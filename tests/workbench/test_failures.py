@@ -95,6 +95,7 @@ def test_damage_that_only_the_trades_meet_leaves_the_rest_of_the_run(
     assert "is damaged" in error.value
     assert shown(app)["Sharpe"] == "0.60"
     assert list(app.get_by_key("backtest.runs").value["Run"]) == [sample_run]
+    app.get_by_key("view").set_value("Statistics").run()
     assert [each for each in app.dataframe if "Formula" in each.value]
 
 

@@ -67,7 +67,7 @@ def opened(app: AppTest) -> str:
 
 
 def shown_net(app: AppTest) -> str:
-    return next(metric.value for metric in app.metric if metric.label.startswith("Net result"))
+    return next(metric.value for metric in app.metric if metric.label.startswith("Net,"))
 
 
 @pytest.fixture
@@ -432,17 +432,17 @@ def test_an_earlier_run_is_shown_as_it_was_when_its_strategy_is_gone(
     file = strategies_folder / "dropped.py"
     file.write_text(DROPPED.replace("VERSION", "1"))
     run = manager.save_result(result=manager.run_backtest(version, strategy_name="Dropped"))
-    before = open_page(PAGE, run=run.run_id)
+    before = open_page(PAGE, run=run.run_id, view="Statistics")
     figures = [(metric.label, metric.value) for metric in before.metric]
     tables = [frame.value for frame in before.dataframe]
     file.unlink()
     sys.modules.pop("execution.strategies.dropped")
-    app = open_page(PAGE, run=run.run_id)
+    app = open_page(PAGE, run=run.run_id, view="Statistics")
     assert "Dropped" not in app.get_by_key("strategy").options
     assert not app.exception
     assert not app.error
     assert [(metric.label, metric.value) for metric in app.metric] == figures
-    assert len(tables) == 4
+    assert len(tables) == 3
     for table, shown in zip(tables, app.dataframe, strict=True):
         pd.testing.assert_frame_equal(shown.value, table)
     app.button(key="backtest.load").click().run()

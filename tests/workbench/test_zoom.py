@@ -116,7 +116,7 @@ def test_the_boxes_of_two_charts_are_two(open_page: OpenPage, sample_run: str) -
     app = open_page(workbench.BACKTESTING.file, **{EQUITY: THREE_DAYS, TRADES: "2017-09-04T00:00~2017-09-05T23:59"})
     app.button(key="backtest.equity.back").click().run()
     assert EQUITY not in app.query_params
-    assert set(series(app, 1, "Price").index.strftime("%Y-%m-%d")) == {"2017-09-04", "2017-09-05"}
+    assert set(series(app, 2, "Price").index.strftime("%Y-%m-%d")) == {"2017-09-04", "2017-09-05"}
 
 
 def test_a_box_among_the_trades_wins_over_a_trade_and_leads_back_to_it(open_page: OpenPage, sample_run: str) -> None:
@@ -124,13 +124,13 @@ def test_a_box_among_the_trades_wins_over_a_trade_and_leads_back_to_it(open_page
     table = f"backtest.trades.{sample_run}.0"
     app.session_state[table] = {"selection": {"rows": [3], "columns": [], "cells": []}}
     app.run()
-    around = series(app, 1, "Price").index
+    around = series(app, 2, "Price").index
     trade = manager.newest_trades(manager.run(sample_run), 4).iloc[3]
     of = f"{sample_run} {trade['entry_time']}"
     box = (trade["entry_time"], trade["entry_time"] + pd.Timedelta(hours=30))
     app.session_state[TRADES] = (of, box)
     app.run()
-    assert series(app, 1, "Price").index[0] == trade["entry_time"]
+    assert series(app, 2, "Price").index[0] == trade["entry_time"]
     assert app.button(key="backtest.price.back").label == "Back to the trade"
     app.button(key="backtest.price.back").click().run()
-    assert list(series(app, 1, "Price").index) == list(around)
+    assert list(series(app, 2, "Price").index) == list(around)

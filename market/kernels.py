@@ -4,8 +4,12 @@ Each kernel fills `out` in one pass from the first row on, so a value never depe
 take the steps that pandas takes, in its order, and give its bits (pandas 3: sums after Kahan, variances
 after Welford, a window reckoned anew where its variance lost its digits). What is not finite counts as
 missing: a window with a missing value has none, an exponential mean carries its last one.
+
+The kernels of wanted positions fill −1, 0 and 1 (int8), kept between `lowest` and `highest`: 0 and 1 for a
+strategy that may only buy. In a bar where a figure they need is missing they want nothing.
 """
 
+# ruff: noqa: PLR0917  # compiled functions take all they need by position
 from __future__ import annotations
 
 import math
@@ -16,7 +20,9 @@ import numpy as np
 from numba import njit
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-Kernel = TypeVar("Kernel", bound=Callable[..., None])
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
+Positions = np.ndarray[Any, np.dtype[np.int8]]
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 # A variance that falls to this share of the one before has lost too many digits to be carried on.
 _LOST = float(np.finfo(np.float64).eps) * 1e3
@@ -209,3 +215,115 @@ def band_position(close: Floats, middle: Floats, deviation: Floats, width: float
     for at in range(len(close)):
         reach = 2 * width * deviation[at]
         out[at] = 0.5 if reach == 0 else (close[at] - middle[at]) / reach + 0.5
+
+
+@compiled
+def cross_position(fast: Floats, slow: Floats, lowest: int, highest: int, out: Positions) -> None:
+    """1 where `fast` stands above `slow`, −1 below, 0 where they are equal."""
+    for at in range(len(fast)):
+        side = int(fast[at] > slow[at]) - int(fast[at] < slow[at])
+        out[at] = min(max(side, lowest), highest)
+
+
+@compiled
+def level_position(
+    values: Floats, lower: float, middle: float, upper: float, sign: int, lowest: int, highest: int, out: Positions
+) -> None:
+    """From a value above `upper` `sign`, from one below `lower` −`sign`, each until the value is back at `middle`."""
+    held = 0
+    for at in range(len(values)):
+        value = values[at]
+        if value > upper:
+            held = 1
+        elif value < lower:
+            held = -1
+        elif not ((held > 0 and value > middle) or (held < 0 and value < middle)):
+            held = 0
+        out[at] = min(max(sign * held, lowest), highest)
+
+
+@compiled
+def reversion_position(
+    close: Floats, lower: Floats, middle: Floats, upper: Floats, lowest: int, highest: int, out: Positions
+) -> None:
+    """1 from a close below `lower`, −1 from one above `upper`, each until a close is back at `middle`."""
+    held = 0
+    for at in range(len(close)):
+        price = close[at]
+        if price < lower[at]:
+            held = 1
+        elif price > upper[at]:
+            held = -1
+        elif not ((held > 0 and price < middle[at]) or (held < 0 and price > middle[at])):
+            held = 0
+        out[at] = min(max(held, lowest), highest)
+
+
+@compiled
+def channel_position(
+    close: Floats,
+    entry_low: Floats,
+    entry_high: Floats,
+    exit_low: Floats,
+    exit_high: Floats,
+    lowest: int,
+    highest: int,
+    out: Positions,
+) -> None:
+    """1 from a close above `entry_high` to one below `exit_low`, −1 from below `entry_low` to above `exit_high`."""
+    held = 0
+    for at in range(len(close)):
+        price = close[at]
+        if price > entry_high[at]:
+            held = 1
+        elif price < entry_low[at]:
+            held = -1
+        elif not ((held > 0 and price >= exit_low[at]) or (held < 0 and price <= exit_high[at])):
+            held = 0
+        out[at] = min(max(held, lowest), highest)
+
+
+@compiled
+def trailing_position(
+    high: Floats,
+    low: Floats,
+    close: Floats,
+    average: Floats,
+    reach: Floats,
+    lowest: int,
+    highest: int,
+    out: Positions,
+) -> None:
+    """From a close across `average` to that side, until a close has fallen back by `reach` from the best price since.
+
+    The level that ends a position starts `reach` from the close that began it, follows each bar's high (low for
+    a short) at that bar's `reach`, and never gives way. A close across the other way reverses the position.
+    """
+    held = side_before = 0
+    level = 0.0
+    for at in range(len(close)):
+        side = int(close[at] > average[at]) - int(close[at] < average[at])
+        if held != 0:
+            follows = (high[at] if held > 0 else low[at]) - held * reach[at]
+            if held * (follows - level) > 0:
+                level = follows
+            if not held * (close[at] - level) >= 0:
+                held = 0
+        if side != 0:
+            if side_before == -side and reach[at] - reach[at] == 0:
+                held = side
+                level = close[at] - side * reach[at]
+            side_before = side
+        out[at] = min(max(held, lowest), highest)
+
+
+@compiled
+def held_position(begins: Flags, ends: Flags, out: Positions) -> None:
+    """1 from a bar that begins until the bar that ends, else 0; a bar that does both begins."""
+    held = 0
+    for at in range(len(begins)):
+        if begins[at]:
+            held = 1
+        elif ends[at]:
+            held = 0
+        out[at] = held

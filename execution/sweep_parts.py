@@ -1,0 +1,228 @@
+"""The sets of a sweep tried part by part: ours in the compiled engine, those of backtesting.py's classes one by one.
+
+Signals are causal, so each set's are made once over all bars. The fitted part is traded from its first bar, the
+held-out part from its own, flat and with the whole cash, while the indicators are warm from the bars before it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from core.errors import SequenceError, StrategyError
+from core.parallel import is_distributed, run_all, workers
+from execution.metrics import compute_metrics
+from execution.result import EngineRun
+from execution.strategy import Signals
+from execution.sweep_plan import SweepPlan, words_of
+from execution.sweep_store import FIGURE_COLUMNS, HELD_COLUMNS
+from market.indicators import shared_indicators
+from market.symbols import symbol_of
+
+if TYPE_CHECKING:
+    from execution.engine import Prepared
+
+# The signals of so many bytes are traded together; a few such groups wait for a thread, so memory stays small.
+_BYTES_TOGETHER = 2**19
+# How long trials gather before they are given.
+_SECONDS_TOGETHER = 0.5
+_INDICATORS_MIB = 384
+# Sets that go to another machine's worker together.
+_SETS_SENT = 64
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def run_plan(plan: SweepPlan, numbers: Sequence[int] | None = None) -> Iterator[pd.DataFrame]:
+    """Try the sets of these numbers (all of them without any) and give their trials part by part.
+
+    A part has a row a set: `number`, the figures and `failure`.
+    """
+    left = range(len(plan.sets)) if numbers is None else numbers
+    if plan.is_own and not is_distributed():
+        yield from _compiled(plan, left)
+        return
+    together = _SETS_SENT if plan.is_own else 1
+    parts = [list(left[at : at + together]) for at in range(0, len(left), together)]
+    shared = replace(plan, config={}, dataset=None)
+    for _, part in run_all(_swept, parts, shared=shared, describe=lambda part: plan.describe(part[0])):
+        yield part
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of the bars, ready for the engine: the prefix of its columns, its first bar, the bar after its last."""
+
+    prefix: str
+    first: int
+    end: int
+    prepared: Prepared
+
+
+def _compiled(plan: SweepPlan, numbers: Sequence[int]) -> Iterator[pd.DataFrame]:
+    """Signals are made here, in Python; meanwhile threads trade those that are made, in compiled code."""
+    from execution.engine import prepare
+
+    parts = [
+        _Part(prefix, first, end, prepare(plan.bars.iloc[first:end], plan.settings, plan.conversions))
+        for prefix, first, end in plan.parts
+    ]
+    threads = workers()
+    traded: deque[Future[list[Floats]]] = deque()
+    figures: list[list[Floats]] = []
+    done: list[int] = []
+    failures: dict[int, str] = {}
+    yielded_at = time.monotonic()
+    with shared_indicators(plan.bars, _INDICATORS_MIB), ThreadPoolExecutor(threads) as pool:
+        for group in _grouped(plan, numbers, done, failures):
+            traded.append(pool.submit(_traded, parts, group))
+            if len(traded) > 2 * threads:
+                figures.append(traded.popleft().result())
+            if time.monotonic() - yielded_at > _SECONDS_TOGETHER:
+                figures += [each.result() for each in traded]
+                traded.clear()
+                yield _tabled(parts, done, figures, failures)
+                figures, yielded_at = [], time.monotonic()
+                done.clear()
+                failures.clear()
+        figures += [each.result() for each in traded]
+    if done or failures:
+        yield _tabled(parts, done, figures, failures)
+
+
+def _grouped(
+    plan: SweepPlan, numbers: Sequence[int], done: list[int], failures: dict[int, str]
+) -> Iterator[list[Signals]]:
+    """Signals of sets in groups worth a thread's while; `done` gets their numbers, `failures` the others' reasons."""
+    checked = plan.strategy.checked_signals
+    group: list[Signals] = []
+    size = 0
+    for number in numbers:
+        try:
+            signals = checked(plan.bars, plan.values(number))
+        except StrategyError as error:
+            failures[number] = str(error)
+            continue
+        done.append(number)
+        group.append(signals)
+        size += _bytes_of(signals)
+        if size >= _BYTES_TOGETHER:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _traded(parts: list[_Part], group: list[Signals]) -> list[Floats]:
+    """The engine's figures of some sets, for each part of the bars."""
+    from execution.engine import sweep_positions
+
+    figures = []
+    for part in parts:
+        positions = np.stack([signals.position[part.first : part.end] for signals in group])
+        stops = _stacked([signals.stop_distance for signals in group], part)
+        targets = _stacked([signals.target_distance for signals in group], part)
+        figures.append(sweep_positions(part.prepared, positions, stops, targets, threads=1))
+    return figures
+
+
+def _tabled(parts: list[_Part], done: list[int], figures: list[list[Floats]], failures: dict[int, str]) -> pd.DataFrame:
+    """The trials of sets that were traded, and of those that failed before."""
+    from execution.engine import figures_table
+
+    failed = dict(failures)
+    columns: dict[str, Floats] = {}
+    missing = np.full(len(failures), np.nan)
+    for at, part in enumerate(parts):
+        if not done:
+            break
+        table = figures_table(part.prepared, np.concatenate([group[at] for group in figures]))
+        for place, why in _unusable(table, part.prepared):
+            failed.setdefault(done[place], why)
+        for name in FIGURE_COLUMNS:
+            columns[part.prefix + name] = np.concatenate([table[name].to_numpy(), missing])
+    return _trials(pd.DataFrame({"number": [*done, *failures]}), columns, failed)
+
+
+def _unusable(figures: pd.DataFrame, prepared: Any) -> Iterator[tuple[int, str]]:
+    """The sets whose figures say nothing, by place, and why."""
+    wrong = figures["wrong_level_bar"].to_numpy()
+    for at in np.flatnonzero(wrong >= 0):
+        moment = prepared.bars.index[int(wrong[at])]
+        yield int(at), f"A stop or target lies on the wrong side of the price at {moment:%Y-%m-%d %H:%M} UTC."
+    for at in np.flatnonzero((figures["trades_count"] == 0) & (figures["refused_without_stop"] > 0)):
+        yield int(at), "No position could be sized: the strategy gives no stop, and the size is a risk at the stop."
+
+
+def _stacked(distances: list[Floats | None], part: _Part) -> Floats | None:
+    if all(each is None for each in distances):
+        return None
+    none = np.full(part.end - part.first, np.nan)
+    return np.stack([none if each is None else each[part.first : part.end] for each in distances])
+
+
+def _bytes_of(signals: Signals) -> int:
+    distances = (each for each in (signals.stop_distance, signals.target_distance) if each is not None)
+    return signals.position.nbytes + sum(each.nbytes for each in distances)
+
+
+def _swept(plan: SweepPlan, numbers: list[int]) -> pd.DataFrame:
+    """Some sets, in another process."""
+    if plan.is_own:
+        return pd.concat(list(_compiled(plan, numbers)), ignore_index=True)
+    return pd.concat([_of_class(plan, number) for number in numbers], ignore_index=True)
+
+
+def _of_class(plan: SweepPlan, number: int) -> pd.DataFrame:
+    """One set of a `backtesting.Strategy` class on each part; what it raises is told with the set."""
+    columns: dict[str, Floats] = {}
+    failed = {}
+    for prefix, first, end in plan.parts:
+        try:
+            metrics = _class_metrics(plan, number, first, end)
+        except SequenceError as error:
+            failed[number] = f"{words_of(plan.sets[number])}: {error}"
+            break
+        for name in FIGURE_COLUMNS:
+            columns[prefix + name] = np.array([metrics[name]])
+    return _trials(pd.DataFrame({"number": [number]}), columns, failed)
+
+
+def _class_metrics(plan: SweepPlan, number: int, first: int, end: int) -> dict[str, float]:
+    from execution.library_engine import run_library_class
+
+    settings = replace(plan.settings, parameters=plan.values(number))
+    # The class reckons its indicators over all that it is given; it sees what is before its part, and does nothing.
+    strategy = plan.strategy if first == 0 else _idle_until(plan.strategy, first)
+    run: EngineRun = run_library_class(plan.bars.iloc[:end], strategy, settings)
+    trades = run.trades.assign(entry_bar=run.trades["entry_bar"] - first, exit_bar=run.trades["exit_bar"] - first)
+    asset_class = symbol_of(settings.symbol).asset_class
+    return compute_metrics(run.equity.iloc[first:], trades, float(settings.cash), asset_class)
+
+
+def _idle_until(strategy: type, first: int) -> type:
+    def following(self: Any) -> None:
+        if len(self.data) > first:
+            strategy.next(self)  # type: ignore[attr-defined]  # the library is untyped
+
+    return type(strategy.__name__, (strategy,), {"next": following, "__module__": strategy.__module__})
+
+
+def _trials(part: pd.DataFrame, columns: dict[str, Floats], failed: dict[int, str]) -> pd.DataFrame:
+    """A part in the shape of all: every figure there, NaN where it was not reckoned or the set failed."""
+    unknown = np.full(len(part), np.nan)
+    figures = {name: columns.get(name, unknown) for name in (*FIGURE_COLUMNS, *HELD_COLUMNS)}
+    trials = part.assign(
+        **figures,
+        failure=pd.Series([failed.get(number) for number in part["number"]], dtype="object", index=part.index),
+    )
+    if failed:
+        trials.loc[trials["number"].isin(list(failed)), list(figures)] = np.nan
+    return trials

@@ -1,0 +1,1 @@
+"""Everything that speaks MetaTrader; broker time exists nowhere else."""

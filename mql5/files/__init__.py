@@ -1,0 +1,1 @@
+"""Files that MetaTrader reads or writes, as plain values."""

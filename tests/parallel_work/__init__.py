@@ -1,0 +1,1 @@
+"""What tests send to other processes: those import it by name, so it cannot stand in a test file."""
