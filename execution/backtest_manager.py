@@ -16,28 +16,40 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import pandas as pd
 
-from core.clock import utc_now, utc_text
+from core.clock import utc_text
 from core.csv_export import csv_bytes
-from core.errors import BarsError, InputError, StrategyError
+from core.errors import InputError
 from core.folders import write_file
 from core.log import get_logger
 from core.names import checked_name
+from core.plain import plain
 from core.store import Store
 from data.pipeline_controller import controller
-from data.versions import DatasetVersion, digest
+from data.versions import DatasetVersion
 from execution import tables
+from execution.asked import AUTO, SEQUENCE, Asked, ask
+from execution.causality import refuse_future_signals
 from execution.comparison import compare_runs
-from execution.costs import Costs, check_terms
+from execution.costs import Costs
 from execution.exchange import import_document, run_document
 from execution.metrics import compute_metrics
 from execution.registry import strategy_named
-from execution.result import BacktestResult, EngineRun, RunSettings
-from execution.runs import StoredRun, annotate_run, delete_run, find_run, list_runs, newest_trades, store_run, trades_of
+from execution.result import BacktestResult, EngineRun
+from execution.runs import (
+    StoredRun,
+    annotate_run,
+    delete_run,
+    find_run,
+    kept_settings,
+    list_runs,
+    newest_trades,
+    store_run,
+    trades_of,
+)
 from execution.strategy import Strategy
-from market.bars import bars_of, check_bars, symbols_in
-from market.calendar import closed_bars
+from market.indicators import shared_indicators
 from market.symbols import canonical_symbol, symbol_of
-from market.timeframes import Timeframe, infer_timeframe, parse_timeframe
+from market.timeframes import parse_timeframe
 
 if TYPE_CHECKING:
     from backtesting import Strategy as LibraryStrategy
@@ -45,9 +57,6 @@ if TYPE_CHECKING:
     from execution.sweep import Sweep
     from execution.sweep_plan import SweepTerms
     from execution.verification import Verification
-
-AUTO, BACKTESTING_PY, SEQUENCE = "auto", "backtesting.py", "sequence"
-ENGINES = (AUTO, BACKTESTING_PY, SEQUENCE)
 
 __all__ = ["BacktestManager", "BacktestResult", "StoredRun", "manager"]
 
@@ -87,32 +96,42 @@ class BacktestManager:
 
         Raises BarsError, StrategyError or InputError naming the value and the cure.
         """
-        dataset = data if isinstance(data, DatasetVersion) else None
-        bars, symbol = _one_symbol(data.frame() if isinstance(data, DatasetVersion) else data, symbol)
-        check_terms(cash, commission, spread_pips, margin)
-        strategy = strategy_class if strategy_class is not None else strategy_named(strategy_name)
-        bar_length = _timeframe(timeframe, dataset, bars)
-        bars, notes = _closed(bars, bar_length, symbol, dataset)
-        chosen = choose_engine(engine, strategy, costs)
-        if chosen == BACKTESTING_PY and costs is not None:
-            notes, costs = (*notes, *_without_extras(costs)), None
-        settings = RunSettings(
-            strategy_name=strategy_name or _name_of(strategy),
+        asked = ask(
+            data,
+            strategy_class,
+            strategy_name,
             symbol=symbol,
-            timeframe=bar_length,
             cash=cash,
             commission=commission,
             spread_pips=spread_pips,
             margin=margin,
-            parameters=strategy.values(parameters) if isinstance(strategy, Strategy) else dict(parameters or {}),
-            strategy_version=strategy.version if isinstance(strategy, Strategy) else None,
+            timeframe=timeframe,
+            parameters=parameters,
+            engine=engine,
             costs=costs,
+            conversions=conversions,
         )
-        if chosen == SEQUENCE:
-            result = _run_compiled(bars, strategy, settings, _bars_by_pair(conversions))
-        else:
-            result = _run_library(bars, strategy, settings)
-        return replace(result, dataset=dataset, notes=(*notes, *result.notes))
+        result = _run(asked)
+        return replace(result, dataset=asked.dataset, notes=(*asked.notes, *result.notes))
+
+    def stored(self, data: DatasetVersion, strategy_name: str, **terms: Any) -> StoredRun | None:
+        """The newest stored run of that strategy on these bars with the same terms, which are those of `run_backtest`.
+
+        None where there is none, or where it was made by another version of the strategy or of the engine.
+        """
+        asked = ask(data, strategy_name=strategy_name, **terms)
+        settings, engine = asked.settings, _engine_of(asked)
+        kept = plain(kept_settings(settings))
+        for run in self.runs():
+            same_data = (run.dataset_hash, run.symbol, run.bars) == (
+                data.content_hash,
+                settings.symbol,
+                len(asked.bars),
+            )
+            same_strategy = (run.strategy_name, run.strategy_version) == (strategy_name, settings.strategy_version)
+            if same_data and same_strategy and (run.engine, run.cash, run.settings) == (engine, settings.cash, kept):
+                return run
+        return None
 
     def save_result(  # noqa: PLR0917  # likewise
         self,
@@ -274,22 +293,6 @@ class BacktestManager:
         }
 
 
-def choose_engine(engine: str, strategy: type[LibraryStrategy] | Strategy, costs: Costs | None) -> str:
-    """The engine that runs it: `BACKTESTING_PY` or `SEQUENCE`. Raises InputError when it is not to be had."""
-    if engine not in ENGINES:
-        raise InputError(f"There is no engine {engine!r}.", f"Choose one of {', '.join(ENGINES)}.")
-    is_own = isinstance(strategy, Strategy)
-    if engine == AUTO:
-        return SEQUENCE if is_own and costs is not None else BACKTESTING_PY
-    if engine == SEQUENCE and not is_own:
-        raise InputError(
-            "A backtesting.Strategy class runs on backtesting.py only.", "Leave engine out, or take another strategy."
-        )
-    if engine == BACKTESTING_PY and is_own and costs is not None:
-        raise InputError("backtesting.py knows no FX extras.", "Leave engine out, or leave the costs out.")
-    return engine
-
-
 def _strategy_of(run: StoredRun) -> tuple[Strategy | None, str]:
     """The strategy of a stored run, or why it cannot be run again."""
     if run.strategy_version is None:
@@ -300,107 +303,42 @@ def _strategy_of(run: StoredRun) -> tuple[Strategy | None, str]:
     return strategy, ""
 
 
-def _without_extras(costs: Costs) -> tuple[str, ...]:
-    """What a class of backtesting.py runs without, a sentence each, so that nobody takes the figures for charged."""
-    return tuple(
-        f"Not applied, since backtesting.py runs its own classes without FX extras: {name} = {value}."
-        for name, value in costs.as_dict().items()
-    )
+def _run(asked: Asked) -> BacktestResult:
+    # The engines import numba, or backtesting and with it bokeh: a second that no page should pay before it runs one.
+    from execution import engine, library_engine
+
+    bars, strategy, settings = asked.bars, asked.strategy, asked.settings
+    if not isinstance(strategy, Strategy):
+        return _result(asked, library_engine.run_library_class(bars, strategy, settings))
+    with shared_indicators(bars):
+        signals = strategy.checked_signals(bars, settings.parameters)
+        refuse_future_signals(strategy, bars, settings.parameters, signals)
+        if asked.engine == SEQUENCE:
+            return _result(asked, engine.run_compiled(bars, strategy, settings, asked.conversions))
+        return _result(asked, library_engine.run_own(bars, strategy, settings))
 
 
-def _bars_by_pair(conversions: Mapping[str, pd.DataFrame | DatasetVersion] | None) -> dict[str, pd.DataFrame]:
-    """The conversion series as bars, by canonical pair."""
-    return {
-        canonical_symbol(name): given.bars(name) if isinstance(given, DatasetVersion) else check_bars(given)
-        for name, given in (conversions or {}).items()
-    }
+def _engine_of(asked: Asked) -> str:
+    from execution import engine, library_engine
+
+    return engine.engine_name() if asked.engine == SEQUENCE else library_engine.engine_name()
 
 
-def _run_compiled(
-    bars: pd.DataFrame, strategy: Any, settings: RunSettings, conversions: Mapping[str, pd.DataFrame]
-) -> BacktestResult:
-    from execution.engine import engine_name, run_compiled
-
-    run = run_compiled(bars, strategy, settings, conversions)
-    settings = replace(
-        settings, conversions={name: digest(conversions[name][["open", "close"]]) for name in run.used_conversions}
-    )
-    return _result(bars, strategy, settings, run, engine_name())
-
-
-def _run_library(
-    bars: pd.DataFrame, strategy: type[LibraryStrategy] | Strategy, settings: RunSettings
-) -> BacktestResult:
-    # The engine imports backtesting and, with it, bokeh: a second that no page should pay before it runs one.
-    from execution.library_engine import engine_name, run_library_class, run_own
-
-    if isinstance(strategy, Strategy):
-        run = run_own(bars, strategy, settings)
-    else:
-        run = run_library_class(bars, strategy, settings)
-    return _result(bars, strategy, settings, run, engine_name())
-
-
-def _result(bars: pd.DataFrame, strategy: Any, settings: RunSettings, run: EngineRun, engine: str) -> BacktestResult:
-    symbol = symbol_of(settings.symbol)
+def _result(asked: Asked, run: EngineRun) -> BacktestResult:
+    settings, symbol = asked.settings, symbol_of(asked.settings.symbol)
     metrics = compute_metrics(run.equity, run.trades, settings.cash, symbol.asset_class)
     currency = settings.costs.currency(symbol) if settings.costs else symbol.quote
     is_quote = f", the quote currency of {settings.symbol}" if currency == symbol.quote else ""
-    notes = (*run.notes, f"Money is in {currency}{is_quote}.")
     return BacktestResult(
-        settings, bars, run.equity, run.trades, metrics, run.figures, engine, notes, strategy=strategy
-    )
-
-
-def _one_symbol(frame: pd.DataFrame, symbol: str) -> tuple[pd.DataFrame, str]:
-    """Checked bars of the one symbol meant, and its canonical name."""
-    held = symbols_in(frame) if isinstance(frame, pd.DataFrame) else []
-    if not symbol and len(held) != 1:
-        raise InputError("No symbol was named.", f"Pass symbol=…{f', one of {held}' if held else ''}.")
-    name = canonical_symbol(symbol or held[0])
-    bars = check_bars(bars_of(frame, name) if held else frame)
-    return bars, name
-
-
-def _closed(
-    bars: pd.DataFrame, timeframe: Timeframe, symbol: str, dataset: DatasetVersion | None
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The bars that are complete by now, and what the reader should know of them."""
-    closed = closed_bars(bars, timeframe, utc_now(), symbol_of(symbol).asset_class)
-    if len(closed) < 2:
-        raise BarsError(f"A backtest needs at least two closed bars; {symbol} has {len(closed)}.", "Widen the range.")
-    notes = []
-    if len(closed) < len(bars):
-        notes.append(f"{len(bars) - len(closed)} bars that are not closed yet were left out.")
-    if dataset is not None and dataset.looks_ahead:
-        notes.append("Added columns of this dataset look ahead (filled backward); a strategy that reads them cheats.")
-    return closed, tuple(notes)
-
-
-def _timeframe(given: str | None, dataset: DatasetVersion | None, bars: pd.DataFrame) -> Timeframe:
-    times = pd.DatetimeIndex(bars.index)
-    if not given:
-        return parse_timeframe(dataset.timeframe) if dataset else infer_timeframe(times)
-    declared = parse_timeframe(given)
-    if len(times) > 1:
-        # Where bars are missing they stand further apart, never closer.
-        closest = infer_timeframe(pd.DatetimeIndex([times[0], times[0] + times.to_series().diff().min()]))
-        if closest.minutes < declared.minutes:
-            raise BarsError(
-                f"The bars were declared as {declared}, but some stand no further apart than those of {closest}.",
-                f"Declare {closest}, or resample them first.",
-            )
-    return declared
-
-
-def _name_of(strategy: type[LibraryStrategy] | Strategy) -> str:
-    if isinstance(strategy, Strategy):
-        return strategy.name
-    if isinstance(strategy, type):
-        return strategy.__name__
-    raise StrategyError(
-        f"strategy_class={strategy!r} is no strategy.",
-        "Pass a backtesting.Strategy subclass (the class, not an object).",
+        settings,
+        asked.bars,
+        run.equity,
+        run.trades,
+        metrics,
+        run.figures,
+        _engine_of(asked),
+        (*run.notes, f"Money is in {currency}{is_quote}."),
+        strategy=asked.strategy,
     )
 
 

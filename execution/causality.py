@@ -148,11 +148,17 @@ def refuse_future_signals(
 ) -> None:
     """Raise StrategyError when `whole`, the signals for all bars, are rewritten at one of a few places.
 
-    A guard for every run, at the price of computing the signals `cuts` times more; the check above looks closer.
+    A guard for every run, at the price of computing the signals `cuts` times more; the check above looks closer. A
+    strategy that cannot speak of fewer bars is not refused for that.
     """
     trial = _Trial(strategy.name, bars, lambda some: _parts(strategy.checked_signals(some, values)), _parts(whole))
     for rows in _cuts(whole.position, cuts, 0, int(strategy.warm_up(values)) + 1)[0]:
-        for signal, row, said, says_now in trial.differences(bars.iloc[:rows], rows):
+        try:
+            rewritten = next(iter(trial.differences(bars.iloc[:rows], rows)), None)
+        except StrategyError:
+            continue
+        if rewritten:
+            signal, row, said, says_now = rewritten
             raise StrategyError(
                 f"{strategy.name} uses the future: {signal} at {bars.index[row]:%Y-%m-%d %H:%M} UTC was {_words(said)} "
                 f"while the bars ended at {bars.index[rows - 1]:%Y-%m-%d %H:%M} UTC, and is {_words(says_now)} now.",

@@ -6,7 +6,7 @@ import math
 import random
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Required, TypedDict
 
@@ -15,7 +15,8 @@ import pandas as pd
 
 from core.errors import BarsError, InputError, StrategyError
 from core.plain import plain
-from data.versions import DatasetVersion, digest
+from data.versions import DatasetVersion
+from execution.asked import bar_length, bars_by_pair, closed_part, name_of, one_symbol, with_conversions, without_extras
 from execution.costs import Costs, check_terms
 from execution.metrics import day_ends, returns_per_year
 from execution.registry import strategy_named
@@ -125,18 +126,15 @@ def plan_sweep(
 
     Raises BarsError, StrategyError or InputError naming the value and the cure.
     """
-    # Imported late: the manager offers this function.
-    from execution import backtest_manager as door
-
     strategy = strategy_named(strategy) if isinstance(strategy, str) else strategy
     if rank_by not in RANKINGS:
         raise InputError(f"rank_by={rank_by!r} is not offered.", f"Choose one of {', '.join(RANKINGS)}.")
     check_terms(cash, commission, spread_pips, margin)
-    name = strategy_name or door._name_of(strategy)
+    name = strategy_name or name_of(strategy)
     dataset = data if isinstance(data, DatasetVersion) else None
-    bars, symbol = door._one_symbol(data.frame() if isinstance(data, DatasetVersion) else data, symbol)
-    bar_length = door._timeframe(timeframe, dataset, bars)
-    bars, notes = door._closed(bars, bar_length, symbol, dataset)
+    bars, symbol = one_symbol(data.frame() if isinstance(data, DatasetVersion) else data, symbol)
+    length = bar_length(timeframe, dataset, bars)
+    bars, notes = closed_part(bars, length, symbol, dataset)
     if isinstance(strategy, Strategy):
         base = _base_values(strategy, grid, parameters or {})
         swept, refusal = grid_of(strategy, grid), _refusal_of(strategy, base)
@@ -145,7 +143,7 @@ def plan_sweep(
         swept, refusal = grid_of_class(strategy, grid), lambda values: None
         _refuse_unless_importable(strategy)
         if costs is not None:
-            notes, costs = (*notes, *door._without_extras(costs)), None
+            notes, costs = (*notes, *without_extras(costs)), None
     _refuse_clash(name, grid, base if not isinstance(strategy, Strategy) else (parameters or {}))
     if method == RANDOM and seed is None:
         seed = random.SystemRandom().randrange(2**31)  # told, so that the draw can be had again
@@ -153,7 +151,7 @@ def plan_sweep(
     settings = RunSettings(
         strategy_name=name,
         symbol=symbol,
-        timeframe=bar_length,
+        timeframe=length,
         cash=cash,
         commission=commission,
         spread_pips=spread_pips,
@@ -162,7 +160,7 @@ def plan_sweep(
         strategy_version=strategy.version if isinstance(strategy, Strategy) else None,
         costs=costs,
     )
-    series = door._bars_by_pair(conversions)
+    series = bars_by_pair(conversions)
     if isinstance(strategy, Strategy):
         settings = _settled(bars, strategy, settings, series)
     asked = {
@@ -210,16 +208,14 @@ def _settled(
     bars: pd.DataFrame, strategy: Strategy, settings: RunSettings, series: Mapping[str, pd.DataFrame]
 ) -> RunSettings:
     """The settings with the conversions that are used; what the engine cannot run is refused before anything is."""
-    from execution.engine import prepare, why_not_compiled
+    from execution.engine import why_not_compiled
 
     reason = why_not_compiled(strategy, settings)
     if reason:
         raise InputError(reason, "Give the commission as a fraction, a pair (money, fraction), or by Costs.")
     if settings.costs is None:
         return settings
-    rates = prepare(bars, settings, series).rates
-    used = () if rates is None else rates.used
-    return replace(settings, conversions={name: digest(series[name][["open", "close"]]) for name in used})
+    return with_conversions(bars, settings, series)
 
 
 def _refuse_clash(strategy: str, grid: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:

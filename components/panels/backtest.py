@@ -9,11 +9,13 @@ from typing import Any
 
 import streamlit as st
 
+from components.numbers import stamp
 from components.panels.choice import choose
 from components.panels.costs import Terms, ask_terms, conversions_for, terms_of
 from components.panels.jobs import run_as_job
 from components.panels.page import do_once
 from components.panels.preparation import keep_defaults
+from components.panels.remarks import tell_outcome
 from components.panels.words import verbatim
 from core.errors import InputError
 from core.jobs import Job
@@ -89,10 +91,13 @@ def show_run_button(request: Request) -> None:
 
 
 def _run(request: Request) -> None:
-    """Run, store, and open what was stored."""
+    """Run, store, and open what was stored; what was run before is answered from the store."""
     with st.spinner(f"Running {request.strategy_name} on {request.version.label}"):
-        result = manager.run_backtest(request.version, **request.arguments())
-        _open_run({"run": manager.save_result(result=result).run_id})
+        known = manager.stored(request.version, **request.arguments())
+        if known:
+            tell_outcome("backtest", f"{known.run_id} is the same run, made {stamp(known.created_at)}: it is shown.")
+        run = known or manager.save_result(result=manager.run_backtest(request.version, **request.arguments()))
+        _open_run({"run": run.run_id})
 
 
 def _open_run(made: dict[str, Any]) -> None:

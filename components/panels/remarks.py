@@ -37,9 +37,14 @@ class Opened:
 def attempt(place: str, work: Callable[[], str]) -> None:
     """Do a button's work before the page is drawn; `show_outcome` then tells what it said, or why it failed."""
     try:
-        st.session_state[f"{place}.said"] = work()
+        tell_outcome(place, work())
     except Exception as error:
         st.session_state[f"{place}.failed"] = error
+
+
+def tell_outcome(place: str, said: str) -> None:
+    """Keep a sentence for `show_outcome` to tell when the page is drawn next."""
+    st.session_state[f"{place}.said"] = said
 
 
 def show_outcome(place: str) -> None:

@@ -13,9 +13,10 @@ import pytest
 from core.errors import BarsError, InputError, StrategyError
 from data.pipeline_controller import DataConfig, controller
 from execution.backtest_manager import BacktestResult, manager
+from execution.costs import Costs
 from execution.metrics import METRICS
 from execution.result import library_name
-from execution.strategy import Strategy
+from execution.strategy import Signals, Strategy
 
 MadeBars = Callable[..., pd.DataFrame]
 Wishing = Callable[..., Strategy]
@@ -228,3 +229,30 @@ def test_importing_the_door_touches_no_disk_and_no_heavy_package(start: Start, h
     output, errors = process.communicate()
     assert (process.returncode, output) == (0, "[]\n"), errors
     assert list(home.iterdir()) == []
+
+
+def test_a_strategy_that_uses_the_future_is_refused_by_name(sample: pd.DataFrame) -> None:
+    def peek(bars: pd.DataFrame, _values: object) -> Signals:
+        later = bars["close"].shift(-1).fillna(bars["close"])
+        return Signals(np.sign(later - bars["close"]).to_numpy().astype(np.int8))
+
+    cheat = Strategy("Cheat", "Cheat", "Knows tomorrow.", "this test", 1, (), peek)
+    with pytest.raises(StrategyError, match="Cheat uses the future: position at"):
+        manager.run_backtest(sample, cheat, symbol="EURUSD")
+
+
+def test_what_was_run_before_is_found_in_the_store(sample: pd.DataFrame) -> None:
+    version = controller.enter_bars(sample, "EURUSD", "H1")
+    assert manager.stored(version, "MACD") is None
+    run = manager.save_result(result=manager.run_backtest(version, strategy_name="MACD", spread_pips=0.6))
+    found = manager.stored(version, "MACD", spread_pips=0.6)
+    assert found is not None
+    assert found.run_id == run.run_id
+    for other in (
+        {"spread_pips": 0.7},
+        {"spread_pips": 0.6, "cash": 5_000},
+        {"spread_pips": 0.6, "parameters": {"fast_length": 10}},
+        {"spread_pips": 0.6, "costs": Costs(lots=0.1)},
+        {"spread_pips": 0.6, "engine": "sequence"},
+    ):
+        assert manager.stored(version, "MACD", **other) is None

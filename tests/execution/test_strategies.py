@@ -574,7 +574,8 @@ def test_a_strategy_gets_its_parameters_with_the_defaults_filled_in() -> None:
 
     strategy = judged_by(signals, Parameter("length", 14, "Bars", 2, 200), Parameter("level", 1.5, "Level", 0, 9))
     result = manager.run_backtest(closes(1, 2, 3), strategy, symbol="EURUSD", parameters={"length": 20})
-    assert seen == [{"length": 20, "level": 1.5}]
+    assert seen[0] == {"length": 20, "level": 1.5}
+    assert all(each == seen[0] for each in seen)
     assert dict(result.settings.parameters) == {"length": 20, "level": 1.5}
 
 

@@ -150,3 +150,15 @@ def test_long_data_run_as_a_job(
     assert not app.error
     assert app.session_state["run"] == manager.runs()[0].run_id != sample_run
     assert manager.runs()[0].settings["parameters"]["fast_length"] == 30
+
+
+def test_the_same_run_again_is_answered_from_the_store_and_says_so(open_page: OpenPage, sample_run: str) -> None:
+    app = open_page(PAGE)
+    app.button(key="backtest.run").click().run()
+    assert [run.run_id for run in manager.runs()] == [sample_run]
+    [said] = [each.value for each in app.info]
+    assert "is the same run" in said
+    app.number_input(key="backtest.spread").set_value(0.7).run()
+    app.button(key="backtest.run").click().run()
+    assert len(manager.runs()) == 2
+    assert not app.info
