@@ -6,6 +6,7 @@ import streamlit as st
 
 from components.panels.analysis import show_edge
 from components.panels.backtest import ask_request, show_run_button
+from components.panels.exports import ask_import
 from components.panels.failure import failures_shown, fetched
 from components.panels.history import PLACE, ask_run, show_history
 from components.panels.page import card, columns, page_header, sample_badge, show_badges
@@ -59,6 +60,7 @@ def show() -> None:
             show_badges(header, ("no run yet", "gray"))
             with right, card("No run yet"):
                 st.markdown(f"{HOW if versions else ''}The result appears here.")
+                ask_import()
         return
     with right:
         chosen = ask_run(runs)
