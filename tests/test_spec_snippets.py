@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from execution.backtest_manager import manager
+
 DATA_SNIPPET = """
 from data.pipeline_controller import controller, DataConfig
 
@@ -127,7 +129,14 @@ def test_the_backtest_snippet_runs_as_printed(elsewhere: Path, home: Path) -> No
     printed = run_pasted(BACKTEST_SNIPPET, elsewhere)
     assert printed.strip() == "MA_Crossover RSI_Bands RSI_Bands 2"
     assert (elsewhere / "comparison.csv").read_bytes().startswith(b"\xef\xbb\xbfmetric,")
-    assert (home / "output_central" / "backtest_results.db").is_file()
+    run = manager.run("backtest_001")
+    assert (run.strategy_name, run.symbol, run.timeframe) == ("MA_Crossover", "GBPUSD", "H1")
+    assert (run.start_date, run.end_date) == ("2025-01-01", "2025-12-06")
+    assert (run.cash, run.commission, run.trades_count) == (10_000.0, 0.001, 0)  # it never trades
+    assert sorted(file.name for file in (home / "output_central").glob("*.db")) == [
+        "backtest_results.db",
+        "data_pipeline.db",
+    ]
 
 
 def test_the_printed_dates_name_what_the_sample_holds(elsewhere: Path) -> None:

@@ -22,66 +22,6 @@ MadeBars = Callable[..., pd.DataFrame]
 Wishing = Callable[..., Strategy]
 Start = Callable[..., subprocess.Popen[str]]
 
-# As the specification prints it.
-PRINTED_SNIPPET = """
-from execution.backtest_manager import manager
-import pandas as pd
-
-# Load data
-data = pd.read_csv('data.csv', index_col=0, parse_dates=True)
-
-# Define custom strategy class
-from backtesting import Strategy
-
-class MyStrategy(Strategy):
-    def init(self):
-        pass
-
-    def next(self):
-        pass
-
-# Run backtest
-result = manager.run_backtest(
-    data=data,
-    strategy_class=MyStrategy,
-    strategy_name="MA_Crossover",
-    symbol="GBPUSD",
-    cash=10000,
-    commission=0.001
-)
-
-# Save result
-manager.save_result(
-    run_id="backtest_001",
-    strategy_name="MA_Crossover",
-    symbol="GBPUSD",
-    timeframe="1H",
-    start_date="2025-01-01",
-    end_date="2025-12-06",
-    cash=10000,
-    commission=0.001,
-    result=result
-)
-"""
-
-
-def test_the_printed_snippet_runs_and_what_it_saved_is_there(
-    sample: pd.DataFrame, home: Path, tmp_path: Path, start: Start
-) -> None:
-    sample.rename(columns=str.title).tz_localize(None).to_csv(tmp_path / "data.csv")
-    process = start(PRINTED_SNIPPET, folder=tmp_path)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    run = manager.run("backtest_001")
-    assert (run.strategy_name, run.symbol, run.timeframe) == ("MA_Crossover", "GBPUSD", "H1")
-    assert (run.start_date, run.end_date) == ("2025-01-01", "2025-12-06")
-    assert (run.cash, run.commission, run.trades_count, run.bars) == (10_000.0, 0.001, 0, 5000)
-    assert sorted(entry.name for entry in (home / "output_central").iterdir() if entry.suffix == ".db") == [
-        "backtest_results.db",
-        "data_pipeline.db",
-    ]
-    assert [file.name for file in tmp_path.glob("*.csv")] == ["data.csv"]
-
 
 def test_running_stores_nothing(result: BacktestResult, home: Path) -> None:
     assert result["trades_count"] == 2
