@@ -14,6 +14,8 @@ from data.pipeline_controller import DataConfig, DatasetVersion, Tell, controlle
 from execution.backtest_manager import StoredRun, manager
 from execution.jobs import queue as backtest_queue
 from execution.sweep_store import list_sweeps
+from train.jobs import queue as train_queue
+from train.training_manager import manager as training
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -74,6 +76,22 @@ COMPARE = PageEntry(
     "compare",
     "Stored runs side by side, down to the single trade. Needs two runs.",
 )
+TRAINING = PageEntry(
+    "pages/research/training.py",
+    "Training Hub",
+    ":material/model_training:",
+    "Research",
+    "training",
+    "Models in a queue, their curves and their registry. Needs one dataset version.",
+)
+MODEL = PageEntry(
+    "pages/research/model.py",
+    "Model",
+    ":material/id_card:",
+    "Research",
+    "model",
+    "The card of one trained model beside its baseline. Needs a training job.",
+)
 JOBS_PAGE = PageEntry(
     "pages/system/jobs.py",
     "Jobs",
@@ -90,12 +108,12 @@ EXPLORER = PageEntry(
     "explorer",
     "Tables, rows, search and SQL over every database. First content: any data.",
 )
-PAGES = (OVERVIEW, DATA_PIPELINE, DATASET, BACKTESTING, SWEEP, COMPARE, JOBS_PAGE, EXPLORER)
+PAGES = (OVERVIEW, DATA_PIPELINE, DATASET, BACKTESTING, SWEEP, COMPARE, TRAINING, MODEL, JOBS_PAGE, EXPLORER)
 
 # A kind names the function that does it, so that only the job's own process imports it.
 JOBS = JobRegistry(
     "workbench:JOBS",
-    {"data": data_queue, "backtest": backtest_queue},
+    {"data": data_queue, "backtest": backtest_queue, "train": train_queue},
     {
         "data": {
             kind.name: kind for kind in (Kind("collect", "data.jobs:collect"), Kind("sample", "workbench:sample"))
@@ -105,6 +123,8 @@ JOBS = JobRegistry(
             kind.name: kind
             for kind in (Kind("sweep", "execution.jobs:sweep", at_once=1), Kind("backtest", "execution.jobs:backtest"))
         },
+        # How many at once is the queue's to say: training.running, and the room there is.
+        "train": {"train": Kind("train", "train.jobs:train", at_once=64)},
     },
 )
 
@@ -124,7 +144,7 @@ def users_of(version: DatasetVersion) -> list[str]:
     """What was made on the content of a dataset version, which therefore cannot be deleted."""
     runs = [f"run {run.run_id}" for run in manager.runs() if run.dataset_hash == version.content_hash]
     sweeps = [f"sweep {sweep.id}" for sweep in list_sweeps() if sweep.dataset_hash == version.content_hash]
-    return [*runs, *sweeps]
+    return [*runs, *sweeps, *training.users_of(version)]
 
 
 def sample_config() -> DataConfig:

@@ -12,6 +12,7 @@
     │   └── StoreLockedError     … another program holds the database
     └── InterventionError        a person must put something right first
         ├── StoreUnusableError   … a database that is empty, foreign, newer or damaged
+        ├── ModelError           … a trained model that is damaged, swapped or too old
         └── DiskError            … the disk is full or does not let us write
 
 Each carries two sentences: `what` happened (with the value that caused it) and the `cure`.
@@ -81,6 +82,10 @@ class StoreUnusableError(InterventionError):
 
     def __reduce__(self) -> tuple[type[SequenceError], tuple[str, ...]]:
         return type(self), (self.what, self.cure, self.path)
+
+
+class ModelError(InterventionError):
+    """A trained model is damaged, was swapped, or is too old to predict."""
 
 
 class DiskError(InterventionError):

@@ -21,7 +21,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.clock import parse_utc, utc_now, utc_text
-from core.errors import InputError
+from core.errors import InputError, SequenceError
 from core.names import unknown_name
 from core.plain import plain
 from core.settings import current_settings
@@ -140,6 +140,7 @@ class JobQueue:
             "schedule_id": schedule_id,
             "fire_time": fire_time,
         }
+        values = {**values, **self.own_columns(values)}
         with self.store.write() as connection:
             if firing and connection.execute(self._where(schedule_id=schedule_id, fire_time=fire_time)).first():
                 return None
@@ -205,19 +206,40 @@ class JobQueue:
         self._update([self._table.c.id == job_id, self._table.c.status == JobStatus.QUEUED], priority=priority)
         return self.job(job_id)
 
+    # Hooks for a queue whose table has columns of its own, or whose jobs need more than a free place.
+
+    def own_columns(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What stands in the columns that the queue's table adds, for a job about to be queued with `values`."""
+        return {}
+
+    def waits_for(self, job: Job, running: Sequence[Job]) -> str | None:
+        """Why `job` may not begin beside those that run, None when it may; asked with the database held.
+
+        Nothing overtakes a job that waits so, or a large one would wait for ever. Raises SequenceError for one
+        that can never begin: it fails with that sentence.
+        """
+        return None
+
     # What follows is for the worker alone.
 
     def claim(self, kinds: Mapping[str, Kind], worker: str) -> Job | None:
         """Make the next waiting job RUNNING under a lease, alone in the database; None where none may begin."""
-        if not self.waiting():  # most turns: nobody is kept from writing
+        if not self.store.rows(self._claimable().limit(1)):  # most turns: nobody is kept from writing
             return None
         lease = _lease_end()
         with self.store.write() as connection:
-            kinds_running = sa.select(self._table.c.kind).where(self._table.c.status == JobStatus.RUNNING)
-            running = Counter(connection.execute(kinds_running).scalars())
+            rows = connection.execute(self._where(status=JobStatus.RUNNING)).mappings().all()
+            beside = [self._job(dict(row)) for row in rows]
+            running = Counter(job.kind for job in beside)
             for row in connection.execute(self._claimable()).mappings():
                 kind = kinds.get(row["kind"])
                 if kind is None or running[kind.name] >= kind.at_once:
+                    continue
+                try:
+                    if self.waits_for(self._job(dict(row)), beside):
+                        return None
+                except SequenceError as error:
+                    self._refuse(connection, row["id"], error)
                     continue
                 connection.execute(
                     self._table.update()
@@ -236,6 +258,13 @@ class JobQueue:
             else:
                 return None
         return self.job(job_id)
+
+    def _refuse(self, connection: sa.Connection, job_id: int, error: SequenceError) -> None:
+        failed = {"status": JobStatus.FAILED, "ended_at": utc_text(), "words": "failed"}
+        which = self._table.c.id == job_id
+        connection.execute(
+            self._table.update().where(which).values(**failed, failure=error.what, cure=error.cure or None)
+        )
 
     def renew(self, jobs: Sequence[Job]) -> list[Job]:
         """Extend the leases of running jobs; the jobs as they are now, without those that were lost or have ended."""
@@ -327,6 +356,7 @@ class RunningJob:
 
     def __init__(self, queue: JobQueue, job: Job, attempt: int) -> None:
         self.id = job.id
+        self.attempt = attempt
         self.title = job.title
         self.arguments = job.arguments
         self.checkpoint: dict[str, Any] = job.checkpoint or {}
@@ -352,6 +382,10 @@ class RunningJob:
         """The same within the caller's transaction, which stores what need not be done again."""
         self.checkpoint = {**self.checkpoint, **plain(checkpoint)}
         self._fenced(connection, checkpoint=self.checkpoint)
+
+    def enter(self, connection: sa.Connection, **columns: Any) -> None:
+        """Write columns that the queue's own table adds, within the caller's transaction."""
+        self._fenced(connection, **columns)
 
     def succeed(self, connection: sa.Connection, result: Mapping[str, Any], words: str = "") -> None:
         """Commit success with the caller's transaction, which stores the result of the work."""

@@ -23,12 +23,13 @@ from core.schema import refusal_of
 CHECKOUT = Path(__file__).resolve().parent.parent
 PREFIX = "SEQUENCE_"
 # Variables that are no key of config.yaml.
-_PLAIN_VARIABLES = ("SEQUENCE_HOME",)
+_PLAIN_VARIABLES = ("SEQUENCE_HOME", "SEQUENCE_BRIDGE_KEY")
 # Short names that stand for a key of config.yaml.
 _ALIASES = {
     "SEQUENCE_YAHOO_BASE_URL": ("sources", "yahoo_base_url"),
     "SEQUENCE_GDELT_BASE_URL": ("sources", "gdelt_base_url"),
     "SEQUENCE_HISTDATA_BASE_URL": ("sources", "histdata_base_url"),
+    "SEQUENCE_BRIDGE_PORT": ("bridge", "port"),
 }
 
 
@@ -124,12 +125,50 @@ class ParallelSettings(_Section):
     workers: int = Field(0, ge=0, le=1024)
 
 
+class TrainingSettings(_Section):
+    """How many models are trained at once, in what room, how long one may serve, and what is sampled meanwhile."""
+
+    running: int = Field(2, ge=1, le=64)
+    memory_share: float = Field(0.8, gt=0, le=1)
+    cpu_limit_pct: float = Field(95.0, gt=0, le=100)
+    model_age_days: float = Field(90.0, ge=0)
+    sample_seconds: float = Field(2.0, gt=0, le=600)
+    keep_samples: int = Field(100_000, ge=100)
+
+
 class BacktestSettings(_Section):
     """What the Backtesting page offers at first."""
 
     cash: float = Field(10_000.0, gt=0)
     spread_pips: float = Field(0.6, ge=0)
     commission_pct: float = Field(0.0, ge=0, lt=10)
+
+
+class BridgeSettings(_Section):
+    """Where the MetaTrader bridge listens, what it lets in, and how long it keeps ticks, leases and signals."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(5000, ge=1, le=65_535)
+    behind_tls: bool = False
+    allowed_hosts: str = ""
+    threads: int = Field(16, ge=1, le=256)
+    one_core: bool = False
+    max_body_mib: float = Field(16.0, gt=0, le=1024)
+    ticks_per_second: int = Field(200_000, ge=1)
+    waiting_ticks: int = Field(50_000, ge=1)
+    stale_seconds: float = Field(60.0, gt=0)
+    drift_seconds: float = Field(2.0, gt=0)
+    keep_ticks_days: float = Field(90.0, ge=0)
+    thin_ticks_days: float = Field(0.0, ge=0)
+    lease_seconds: float = Field(15.0, gt=0, le=3600)
+    signal_seconds: float = Field(300.0, gt=0)
+    watched_folder: str = ""
+
+    @model_validator(mode="after")
+    def _bars_before_thinning(self) -> BridgeSettings:
+        if 0 < self.thin_ticks_days < 2:
+            raise ValueError("thin_ticks_days must be 0 or at least 2: bars are made of the whole ticks of a day")
+        return self
 
 
 class DisplaySettings(_Section):
@@ -161,7 +200,9 @@ class Settings(BaseSettings):
     sources: SourcesSettings = SourcesSettings()
     jobs: JobsSettings = JobsSettings()
     parallel: ParallelSettings = ParallelSettings()
+    training: TrainingSettings = TrainingSettings()
     backtest: BacktestSettings = BacktestSettings()
+    bridge: BridgeSettings = BridgeSettings()
     display: DisplaySettings = DisplaySettings()
     log: LogSettings = LogSettings()
 

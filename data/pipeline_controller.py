@@ -247,24 +247,7 @@ class PipelineController:
         joined from news are left out: they were known by their own times.
         """
         row = self.preprocessing_of(version)
-        if row is None or not row["columns_added"]:
-            return None
-        features = [group for group in row["settings"].get("features", []) if group not in {"news", "lags"}]
-        lags = {name: row["settings"][name] for name in ("lags", "lag_columns") if name in row["settings"]}
-        if lags and "news" not in row["settings"]["features"]:
-            features.append("lags")
-        kept = {
-            name: value for name, value in row["settings"].items() if name not in {"features", "lags", "lag_columns"}
-        }
-        settings = preprocessing_config({**kept, "features": features, **(lags if "lags" in features else {})})
-
-        def remake(bars: pd.DataFrame) -> pd.DataFrame:
-            raw = bars[[name for name in RAW_COLUMNS if name in bars]].assign(symbol=symbol)
-            if settings.looks_ahead:
-                return preprocess_frame(raw, settings).frame
-            return apply_prepared(raw, settings, row["fitted"], columns=row["columns_added"]).frame
-
-        return remake
+        return None if row is None else remaking_of(row, symbol)
 
     def _row(self, table: sa.Table, row_id: int | None) -> dict[str, Any] | None:
         if row_id is None:
@@ -277,6 +260,26 @@ class PipelineController:
     def _known(self, table: sa.Table, row_id: int | None) -> int | None:
         row = self._row(table, row_id)
         return None if row is None else int(row["id"])
+
+
+def remaking_of(row: Mapping[str, Any], symbol: str) -> Callable[[pd.DataFrame], pd.DataFrame] | None:
+    """The same from the `settings`, `columns_added` and `fitted` of a preprocessing row, wherever they were kept."""
+    if not row["columns_added"]:
+        return None
+    features = [group for group in row["settings"].get("features", []) if group not in {"news", "lags"}]
+    lags = {name: row["settings"][name] for name in ("lags", "lag_columns") if name in row["settings"]}
+    if lags and "news" not in row["settings"]["features"]:
+        features.append("lags")
+    kept = {name: value for name, value in row["settings"].items() if name not in {"features", "lags", "lag_columns"}}
+    settings = preprocessing_config({**kept, "features": features, **(lags if "lags" in features else {})})
+
+    def remake(bars: pd.DataFrame) -> pd.DataFrame:
+        raw = bars[[name for name in RAW_COLUMNS if name in bars]].assign(symbol=symbol)
+        if settings.looks_ahead:
+            return preprocess_frame(raw, settings).frame
+        return apply_prepared(raw, settings, row["fitted"], columns=row["columns_added"]).frame
+
+    return remake
 
 
 def _collected(

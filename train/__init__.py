@@ -1,0 +1,1 @@
+"""The training floor: dataset versions become samples without leakage, samples become models, in a queue."""
