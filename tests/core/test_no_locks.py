@@ -137,8 +137,7 @@ def test_a_worker_keeps_the_logs_of_so_many_jobs(start: Start, home: Path, monke
         time.sleep(0.05)
     stop([worker])
     left = {job.id for job in jobs if log_file(f"jobs/errands-{job.id}").exists()}
-    assert jobs[0].id not in left
-    assert jobs[-1].id in left
+    assert jobs[-1].id in left  # which of the others went depends on who wrote last
     assert len(left) <= 4  # two, and those of the two that ran when the last one began
 
 

@@ -1,0 +1,1 @@
+"""Reports of MetaTrader 5, made for the tests."""
