@@ -1,7 +1,7 @@
 """The command line.
 
-`--mode gui` opens the workbench with a worker beside it, `--mode worker` works through the queued jobs alone,
-`--mode test` runs the tests with coverage.
+`--mode gui` opens the workbench with a worker and the MetaTrader bridge beside it, `--mode worker` works
+through the queued jobs alone, `--mode test` runs the tests with coverage.
 """
 
 from __future__ import annotations
@@ -22,7 +22,19 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 START_SECONDS = 60
 RESTART_SECONDS = 2
 # What must be importable before anything else is tried; the rest fails with a name of its own.
-NEEDED = ("streamlit", "pandas", "plotly", "sqlalchemy", "alembic", "pydantic_settings", "structlog", "yaml", "psutil")
+NEEDED = (
+    "streamlit",
+    "pandas",
+    "plotly",
+    "sqlalchemy",
+    "alembic",
+    "pydantic_settings",
+    "structlog",
+    "yaml",
+    "psutil",
+    "flask",
+    "waitress",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,13 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_gui(options: argparse.Namespace, _further: list[str]) -> int:
-    """Start the workbench and a worker, say where it listens, and leave no process behind when it ends."""
+    """Start the workbench, a worker and the bridge, say where they listen, and leave no process behind."""
     from core.child import start_child, stop_child
     from core.errors import SequenceError
     from core.settings import current_settings
 
     try:
-        settings = current_settings().gui
+        settings, bridge_settings = current_settings().gui, current_settings().bridge
     except SequenceError as error:
         return _refuse(str(error))
     host, port = options.host or settings.host, options.port or settings.port
@@ -57,12 +69,17 @@ def run_gui(options: argparse.Namespace, _further: list[str]) -> int:
     _end_on_request()
     options_of_streamlit = ("--server.address", host, "--server.port", str(port), "--logger.level", "warning")
     child = start_child("streamlit", "run", str(ROOT / "app.py"), *options_of_streamlit, folder=ROOT)
-    worker = None
+    worker = bridge = None
     try:
         if not _listens(child, host, port):
             return _refuse("The workbench did not start; what it said stands above.", EXIT_FAILED)
         print(f"Sequence workbench: http://{host}:{port}  (Ctrl-C stops it)", flush=True)  # noqa: T201
+        why_no_bridge = _why_taken(bridge_settings.host, bridge_settings.port, "bridge")
+        if why_no_bridge:  # the workbench is of use without it
+            print(why_no_bridge, file=sys.stderr, flush=True)  # noqa: T201
         while child.poll() is None:
+            if not why_no_bridge and (bridge is None or bridge.poll() not in {None, EXIT_OK, EXIT_USAGE}):
+                bridge = start_child("mql5.api_server", folder=ROOT)  # likewise; it says itself where it listens
             if worker is None or worker.poll() is not None:  # it was killed: queued jobs must not wait for ever
                 worker = start_child("main", "--mode", "worker", folder=ROOT)
             with suppress(subprocess.TimeoutExpired):
@@ -71,7 +88,7 @@ def run_gui(options: argparse.Namespace, _further: list[str]) -> int:
     except KeyboardInterrupt:
         return EXIT_OK
     finally:
-        for process in (worker, child):
+        for process in (bridge, worker, child):
             if process:
                 stop_child(process)
 
@@ -113,8 +130,8 @@ def _end_on_request() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def _why_taken(host: str, port: int) -> str:
-    """Why nothing can listen there, in one line; empty when it can."""
+def _why_taken(host: str, port: int, what: str = "gui") -> str:
+    """Why the workbench, or the bridge, cannot listen there, in one line; empty when it can."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
@@ -122,9 +139,13 @@ def _why_taken(host: str, port: int) -> str:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just closed is free
             probe.bind(address)
     except OSError as error:
+        another = (
+            f"SEQUENCE_BRIDGE_PORT={port + 1}" if what == "bridge" else f"python main.py --mode gui --port {port + 1}"
+        )
+        without = "The bridge was not started. " if what == "bridge" else ""
         return (
-            f"Port {port} on {host} cannot be used ({error.strerror or error}). Close the program that has it, "
-            f"or choose another: python main.py --mode gui --port {port + 1}"
+            f"{without}Port {port} on {host} cannot be used ({error.strerror or error}). Close the program that "
+            f"has it, or choose another: {another}"
         )
     return ""
 

@@ -151,7 +151,7 @@ class BridgeSettings(_Section):
     port: int = Field(5000, ge=1, le=65_535)
     behind_tls: bool = False
     allowed_hosts: str = ""
-    threads: int = Field(16, ge=1, le=256)
+    threads: int = Field(32, ge=1, le=256)
     one_core: bool = False
     max_body_mib: float = Field(16.0, gt=0, le=1024)
     ticks_per_second: int = Field(200_000, ge=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -30,7 +31,17 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def gui(free_port: int, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def bridge_port(monkeypatch: pytest.MonkeyPatch) -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    monkeypatch.setenv("SEQUENCE_BRIDGE_PORT", str(port))
+    return port
+
+
+@pytest.fixture
+def gui(free_port: int, bridge_port: int, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    assert bridge_port != free_port
     started = subprocess.Popen(
         [sys.executable, str(MAIN), "--mode", "gui", "--port", str(free_port)],
         cwd=tmp_path,
@@ -66,6 +77,19 @@ def test_ctrl_c_ends_the_gui_and_leaves_no_process(gui: subprocess.Popen[str], f
     gui.send_signal(signal.SIGINT)
     assert gui.wait(20) == main.EXIT_OK
     assert wait_until_gone(children) == []
+
+
+def test_the_gui_starts_the_bridge_too(gui: subprocess.Popen[str], free_port: int, bridge_port: int) -> None:
+    wait_until_it_says_where(gui, free_port)
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{bridge_port}/api/v1/health", timeout=5) as answer:
+                assert json.load(answer)["components"]["database"] == "ok"
+            break
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 def test_a_killed_gui_takes_its_children_with_it(gui: subprocess.Popen[str], free_port: int) -> None:

@@ -1,0 +1,1 @@
+"""The server that a MetaTrader terminal talks to: ticks in, signals out, each exactly once."""
