@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from execution.verification import Verification
 
 from components.numbers import DASH, number, stamp
 from components.panels.failure import failures_shown
@@ -22,6 +21,7 @@ from execution.causality import CausalityReport, WarmUpReport, look_ahead_check,
 from execution.registry import strategy_named
 from execution.runs import StoredRun
 from execution.strategy import Strategy
+from execution.verification import Verification
 
 _CHECKS = {
     "verify": ("Verify with the other engine", ":material/balance:"),
