@@ -104,10 +104,10 @@ def _show_deflated(row: DeltaGenerator, run: StoredRun) -> None:
     try:
         found = _significance(str(output_folder()), run, trials)
     except SequenceError as error:  # told beside the curve
-        metric(row, "Defl. Sharpe", DASH, words, verbatim(reason(error)))
+        metric(row, "Beyond luck", DASH, words, verbatim(reason(error)))
         return
     value = DASH if math.isnan(found.deflated) else f"{number(100 * found.deflated, 1)} %"
-    metric(row, "Defl. Sharpe", value, words, verbatim(f"{found.sentence()} {_DEFLATED}"))
+    metric(row, "Beyond luck", value, words, verbatim(f"{found.sentence()} {_DEFLATED}"))
 
 
 @st.cache_data(

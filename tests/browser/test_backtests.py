@@ -64,7 +64,7 @@ def test_five_thousand_sets_are_swept_and_the_best_one_is_run(bench: Any) -> Non
     assert (row.sets, row.status) == (5_000, "completed")
     bench.press("sweep-run")
     bench.settled("Backtesting")
-    expect(bench.page.get_by_test_id("stMetric").filter(has_text="Defl. Sharpe")).to_contain_text("variant 5\u202f001")
+    expect(bench.page.get_by_test_id("stMetric").filter(has_text="Beyond luck")).to_contain_text("variant 5\u202f001")
 
 
 def test_three_runs_are_compared(bench: Any) -> None:

@@ -44,14 +44,14 @@ def test_costs_are_held_against_the_edge(open_page: OpenPage, sample_run: str) -
 
 def test_the_deflated_sharpe_counts_every_variant_once(open_page: OpenPage, sample_run: str) -> None:
     app = open_page(PAGE)
-    [shown] = [each for each in app.metric if each.label == "Defl. Sharpe"]
+    [shown] = [each for each in app.metric if each.label == "Beyond luck"]
     assert (shown.value, shown.delta) == ("70.6 %", "variant 1")
     version = controller.version(manager.run(sample_run).dataset_hash)
     for length in (30, 30, 40):
         result = manager.run_backtest(version, strategy_name="MA_Crossover", parameters={"fast_length": length})
         manager.save_result(result=result)
     app = open_page(PAGE, run=sample_run)
-    [shown] = [each for each in app.metric if each.label == "Defl. Sharpe"]
+    [shown] = [each for each in app.metric if each.label == "Beyond luck"]
     assert shown.delta == "variant 3"
 
 
