@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import closing
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +214,7 @@ class Server:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/health", timeout=1):
                     return
-            except OSError:
+            except (OSError, HTTPException):
                 time.sleep(0.02)
         raise AssertionError("the bridge did not start")
 
@@ -268,7 +269,7 @@ def test_what_was_acknowledged_survives_every_kill_once_and_whole(
                 batch = {"source": "ea", "ticks": [tick(number, volume=float(numbers[0])) for number in numbers]}
                 server.post(batch)
                 acknowledged += numbers
-        except OSError:
+        except (OSError, HTTPException):
             pass
         killer.join()
     with closing(sqlite3.connect(home / "output_central" / "mql5_data.db")) as database:
