@@ -8,6 +8,7 @@ import streamlit as st
 
 from components.panels.failure import failures_shown, show_what_was_set_aside
 from components.panels.jobs import show_strip
+from components.panels.place import note_place
 from components.panels.sidebar import show_sidebar
 from core.log import configure_logging
 from core.settings import current_settings
@@ -39,6 +40,8 @@ for entry in PAGES:
 chosen = st.navigation(sections)
 show_sidebar()
 with st.container(gap="xsmall"), failures_shown():
+    note_place(chosen)
     show_strip()
     show_what_was_set_aside()
     chosen.run()
+    note_place(chosen)

@@ -11,6 +11,7 @@ import streamlit as st
 from components.numbers import DASH, age, number, span, stamp
 from components.panels.failure import failures_shown
 from components.panels.page import card, do_once
+from components.panels.place import return_if_lost
 from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
 from core.errors import SequenceError, UnknownNameError
@@ -38,6 +39,7 @@ def show_strip() -> None:
 
 
 def _draw_strip() -> None:
+    return_if_lost()
     try:
         jobs, workers = JOBS.open_jobs(), processes(ROLE)
     except SequenceError as error:

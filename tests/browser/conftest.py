@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,15 @@ def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]
 
 
 @contextmanager
-def serving(home: Path, **variables: str) -> Iterator[str]:
-    """A fresh workbench with its worker over `home`, as a user starts it; its address."""
+def serving(home: Path, module: Sequence[str] = ("main", "--mode", "gui", "--port"), **variables: str) -> Iterator[str]:
+    """A fresh workbench with its worker over `home`, as a user starts it, or another server; its address.
+
+    `module` is what Python runs, up to the port.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "core.child", "main", "--mode", "gui", "--port", str(port)]
+    command = [sys.executable, "-m", "core.child", *module, str(port)]
     started = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
