@@ -1,0 +1,1 @@
+"""The patterns, one module each: pure, compiled, and never early."""
