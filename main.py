@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_gui(options: argparse.Namespace, _further: list[str]) -> int:
     """Start the workbench, a worker and the bridge, say where they listen, and leave no process behind."""
-    from core.child import start_child, stop_child
+    from core.child import ask_to_end, start_child, stop_child
     from core.errors import SequenceError
     from core.settings import current_settings
 
@@ -88,9 +88,11 @@ def run_gui(options: argparse.Namespace, _further: list[str]) -> int:
     except KeyboardInterrupt:
         return EXIT_OK
     finally:
-        for process in (bridge, worker, child):
-            if process:
-                stop_child(process)
+        started = [process for process in (bridge, worker, child) if process]
+        for process in started:  # all at once, so that none waits for another
+            ask_to_end(process)
+        for process in started:
+            stop_child(process)
 
 
 def run_worker(_options: argparse.Namespace, _further: list[str]) -> int:

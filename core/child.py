@@ -29,10 +29,15 @@ def start_child(module: str, *arguments: str, folder: Path) -> subprocess.Popen[
     return subprocess.Popen(command, stdin=subprocess.PIPE, cwd=folder, start_new_session=True)
 
 
-def stop_child(child: subprocess.Popen[bytes], grace_seconds: float = GRACE_SECONDS + 2) -> None:
-    """Close the child's stdin, wait for it to end, and kill it only when it does not."""
+def ask_to_end(child: subprocess.Popen[bytes]) -> None:
+    """Close the child's stdin, which it takes for the wish that it end."""
     if child.stdin:
         child.stdin.close()
+
+
+def stop_child(child: subprocess.Popen[bytes], grace_seconds: float = GRACE_SECONDS + 2) -> None:
+    """Ask the child to end, wait until it has, and kill it only when it does not."""
+    ask_to_end(child)
     try:
         child.wait(grace_seconds)
     except subprocess.TimeoutExpired:
@@ -55,6 +60,8 @@ def _end_with_parent() -> None:
 def main() -> None:
     """Become the module named on the command line, under the watch of a thread."""
     module, *arguments = sys.argv[1:]
+    # A shell that starts something in the background has it ignore Ctrl-C, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     sys.argv = [module, *arguments]
     with suppress(KeyboardInterrupt):  # asked to end: no failure that a traceback would explain

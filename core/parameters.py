@@ -28,8 +28,10 @@ class Parameter:
         """`value` in the declared type; `owner` is whose parameter it is. Raises InputError with range or choices."""
         name = f"{owner}: {self.name}={value!r}"
         if isinstance(self.default, str):
-            if not isinstance(value, str) or (self.choices and value not in self.choices):
+            if self.choices and value not in self.choices:
                 raise InputError(f"{name} is not offered.", f"Choose one of {', '.join(self.choices)}.")
+            if not isinstance(value, str) or not value.strip():
+                raise InputError(f"{name} is no text.", f"{self.meaning}.")
             return value
         if isinstance(self.default, bool):
             if type(value).__name__ not in {"bool", "bool_"}:
@@ -41,14 +43,14 @@ class Parameter:
         whole = isinstance(self.default, int)
         try:
             # numpy's numbers are meant too; text and yes or no are not.
-            number = math.nan if isinstance(value, (str, bytes, bool)) else float(value)
+            number = None if isinstance(value, (str, bytes, bool)) else float(value)
         except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number) or (whole and not number.is_integer()):
+            number = None
+        if number is None or (whole and not number.is_integer()):
             raise InputError(f"{name} is no {'whole ' if whole else ''}number.", f"{self.meaning}.")
         low = -math.inf if self.low is None else self.low
         high = math.inf if self.high is None else self.high
-        if not low <= number <= high:
+        if not (low <= number <= high and math.isfinite(number)):
             raise InputError(f"{name} is out of range.", f"It goes from {low:g} to {high:g}.")
         return int(value) if whole else number
 

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.errors import SequenceError, StrategyError
+from core import parameters
+from core.errors import InputError, SequenceError, StrategyError
 from core.names import nearest
+from core.parameters import Value
 
-Value = int | float | str | bool
 Values = Mapping[str, Value]
 # Which positions a strategy may take, as its parameter `side` says it: the lowest and the highest.
 SIDES = {"both": (-1, 1), "long only": (0, 1), "short only": (-1, 0)}
@@ -27,39 +28,17 @@ _MOST_VALUES = 100_000
 
 
 @dataclass(frozen=True)
-class Parameter:
-    """One knob: its type is that of `default`; numbers lie in [low, high], text is one of `choices`, if there are."""
+class Parameter(parameters.Parameter):
+    """A knob of a strategy, with the steps in which it is swept."""
 
-    name: str
-    default: Value
-    meaning: str
-    low: float | None = None
-    high: float | None = None
     step: float = 1
-    choices: tuple[str, ...] = ()
 
-    def checked(self, value: Any, strategy: str) -> Value:
-        """`value` in the declared type. Raises StrategyError naming the range or the choices."""
-        name = f"{strategy}: {self.name}={value!r}"
-        if isinstance(self.default, str):
-            if self.choices and value not in self.choices:
-                raise StrategyError(f"{name} is not offered.", f"Choose one of {', '.join(self.choices)}.")
-            if not isinstance(value, str) or not value.strip():
-                raise StrategyError(f"{name} is no text.", f"{self.meaning}.")
-            return str(value)
-        if isinstance(self.default, bool):
-            if not isinstance(value, (bool, np.bool_)):
-                raise StrategyError(f"{name} is neither yes nor no.", "Give True or False.")
-            return bool(value)
-        whole = isinstance(self.default, int)
-        broken = whole and isinstance(value, (float, np.floating)) and not float(value).is_integer()
-        if broken or isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-            raise StrategyError(f"{name} is no {'whole ' if whole else ''}number.", f"{self.meaning}.")
-        low = -math.inf if self.low is None else self.low
-        high = math.inf if self.high is None else self.high
-        if not low <= value <= high:
-            raise StrategyError(f"{name} is out of range.", f"It goes from {low:g} to {high:g}.")
-        return int(value) if whole else float(value)
+    def checked(self, value: Any, owner: str) -> Value:
+        """`value` in the declared type; raises StrategyError with the range or the choices."""
+        try:
+            return super().checked(value, owner)
+        except InputError as error:
+            raise StrategyError(error.what, error.cure) from None
 
     def values_between(
         self, low: float | None = None, high: float | None = None, step: float | None = None

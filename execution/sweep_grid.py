@@ -13,7 +13,8 @@ import numpy as np
 
 from core.errors import InputError, StrategyError
 from core.names import nearest
-from execution.strategy import Strategy, Value
+from core.parameters import Value
+from execution.strategy import Strategy
 
 GRID, RANDOM = "grid", "random"
 METHODS = (GRID, RANDOM)

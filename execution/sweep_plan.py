@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from core.errors import BarsError, InputError, StrategyError
+from core.parameters import Value
 from core.plain import plain
 from data.versions import DatasetVersion
 from execution.asked import bar_length, bars_by_pair, closed_part, name_of, one_symbol, with_conversions, without_extras
@@ -22,7 +23,7 @@ from execution.metrics import day_ends, returns_per_year
 from execution.registry import strategy_named
 from execution.result import RunSettings
 from execution.runs import kept_settings
-from execution.strategy import Strategy, Value
+from execution.strategy import Strategy
 from execution.sweep_grid import GRID, RANDOM, ParameterSets, grid_of, grid_of_class, parameter_sets
 from execution.sweep_store import FIGURE_COLUMNS, HELD
 from market.symbols import symbol_of

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import InterventionError
+from core.errors import ModelError
 from core.folders import place, private_name, staged_folder
 from core.plain import plain
 from train.models import Array, Predictor, Trainer, model_named
@@ -57,7 +57,7 @@ def write_model(staged: Path, trainer: Trainer, card: Mapping[str, Any]) -> dict
 def load_model(folder: Path, digests: Mapping[str, str]) -> LoadedModel:
     """The model in `folder`, proven to be the one whose files had `digests`.
 
-    Raises InterventionError naming the file that is gone, damaged, another model's, or not accounted for. What is
+    Raises ModelError naming the file that is gone, damaged, another model's, or not accounted for. What is
     loaded are the bytes that were compared, so that a file swapped in between does no harm.
     """
     contents = {name: _proven(folder / name, digest) for name, digest in digests.items()}
@@ -84,13 +84,13 @@ def _proven(file: Path, digest: str) -> bytes:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise InterventionError(
+        raise ModelError(
             f"The model file {file} cannot be read: {error.strerror or error}.",
             "Restore it from a backup, roll back to an earlier model, or train again.",
         ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != digest:
-        raise InterventionError(
+        raise ModelError(
             f"The model file {file} is not the one that was saved: its SHA-256 is {found[:12]}…, not {digest[:12]}….",
             "Restore it from a backup, roll back to an earlier model, or train again.",
         )
@@ -99,7 +99,7 @@ def _proven(file: Path, digest: str) -> bytes:
 
 def _needed(contents: Mapping[str, bytes], name: str, folder: Path) -> bytes:
     if name not in contents:
-        raise InterventionError(
+        raise ModelError(
             f"No SHA-256 is registered for {folder / name}, so it is not loaded.", "Register the model again."
         )
     return contents[name]

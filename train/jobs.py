@@ -238,6 +238,7 @@ class _Training:
             **judged,
             "folds": self._walk_forward(samples),
             "overridden": list(overridden),
+            "override_reason": asked.override_reason if overridden else "",
             "preprocessing": _preprocessing_of(version),
             "seconds": round(self.seconds, 3),
             "attempts": self.job.attempt,

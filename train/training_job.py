@@ -23,7 +23,8 @@ class TrainingJob(Checked):
     of the samples, the last ones in time. `barrier_atr` counts for the triple barrier only. `parameters` are the
     model's own. A higher `priority` comes first. `folds` above 0 also trains on so many walk-forward folds.
     `threads` 0 takes this machine's processors divided by the models that may be trained at once. `overrides`
-    accept by name what is refused otherwise: "looks_ahead", "FAIL".
+    accept by name what is refused otherwise: "looks_ahead", "FAIL"; they need an `override_reason`, which is kept
+    with the job and on the model's card.
     """
 
     job_id: str
@@ -48,12 +49,13 @@ class TrainingJob(Checked):
     seed: int = Field(1, ge=0, le=2**31 - 1)
     clip_norm: float = Field(1.0, ge=0, le=1e6)
     schedule: Literal["none", "plateau", "cosine"] = "plateau"
-    class_weights: bool = True
+    class_weights: bool = False
     parameters: dict[str, Any] = Field(default_factory=dict)
     folds: int = Field(0, ge=0, le=50)
     device: str = "auto"
     threads: int = Field(0, ge=0, le=1024)
     overrides: tuple[str, ...] = ()
+    override_reason: str = Field("", max_length=500)
 
     @field_validator("job_id")
     @classmethod
@@ -68,6 +70,8 @@ class TrainingJob(Checked):
             raise ValueError("Give either dataset_path, a CSV file of bars, or dataset, a version of the Data Pipeline")
         if self.validation_split + self.test_split >= 0.9:
             raise ValueError("validation_split and test_split leave too little to train on; keep their sum below 0.9")
+        if self.overrides and not self.override_reason.strip():
+            raise ValueError("overrides need an override_reason: say why the dataset may be trained on all the same")
         return self
 
     @property

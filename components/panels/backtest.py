@@ -14,18 +14,19 @@ from components.panels.choice import choose
 from components.panels.costs import Terms, ask_terms, conversions_for, terms_of
 from components.panels.jobs import run_as_job
 from components.panels.page import do_once
-from components.panels.preparation import keep_defaults
+from components.panels.parameters import ask_parameter
 from components.panels.remarks import tell_outcome
 from components.panels.words import verbatim
 from core.errors import InputError
 from core.jobs import Job
+from core.parameters import Value
 from data.pipeline_controller import controller
 from data.versions import DatasetVersion
 from execution.backtest_manager import manager
 from execution.jobs import backtest_arguments, backtest_title
 from execution.registry import find_strategies
 from execution.runs import StoredRun
-from execution.strategy import Parameter, Strategy, Value
+from execution.strategy import Parameter, Strategy
 from market.symbols import symbol_of
 from workbench import JOBS
 
@@ -74,7 +75,7 @@ def ask_request(versions: Sequence[DatasetVersion]) -> Request:
     """Dataset, strategy, its parameters (widgets made from its own declaration) and costs."""
     version, symbol = ask_data(versions)
     strategy = ask_strategy()
-    parameters = {parameter.name: ask_parameter(strategy, parameter) for parameter in strategy.parameters}
+    parameters = ask_values(strategy, strategy.parameters)
     terms = ask_terms(symbol_of(symbol), version)
     account = terms.extras.account_currency if terms.extras else ""
     conversions = conversions_for(symbol_of(symbol), account, versions, version)
@@ -173,24 +174,8 @@ def ask_strategy() -> Strategy:
     return strategy
 
 
-def ask_parameter(strategy: Strategy, parameter: Parameter) -> Value:
-    """The widget that fits a parameter's declaration."""
-    label = parameter.name.replace("_", " ").capitalize()
-    key = f"backtest.{strategy.name}.{parameter.name}"
-    keep_defaults({key: parameter.default})
-    if isinstance(parameter.default, bool):
-        return st.checkbox(label, key=key, help=parameter.meaning)
-    if isinstance(parameter.default, str) and not parameter.choices:
-        return st.text_input(label, key=key, help=parameter.meaning)
-    if isinstance(parameter.default, str):
-        return str(st.selectbox(label, parameter.choices, key=key, help=parameter.meaning))
-    whole = isinstance(parameter.default, int)
-    kind = int if whole else float
-    return st.number_input(
-        label,
-        None if parameter.low is None else kind(parameter.low),
-        None if parameter.high is None else kind(parameter.high),
-        step=kind(parameter.step),
-        key=key,
-        help=f"{parameter.meaning}; {parameter.low:g} to {parameter.high:g}.",
-    )
+def ask_values(strategy: Strategy, parameters: Sequence[Parameter]) -> dict[str, Value]:
+    """The values of some parameters of a strategy, each asked by the widget that fits its declaration."""
+    return {
+        each.name: ask_parameter(f"backtest.{strategy.name}.{each.name}", each, step=each.step) for each in parameters
+    }

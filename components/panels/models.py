@@ -236,7 +236,11 @@ def _show_origin(model: ModelVersion) -> None:
         show_table(parts, key="model.parts", formats={"Samples": number, "Worth": number})
         st.caption("Worth: samples whose targets overlap count for less than one each.")
         st.caption(verbatim(f"Features: {', '.join(found['features'])}"))
-    with right, card("What made it", verbatim(f"{model.model_name} · seed {found['seed']} · {found['device']}")):
+    maker = f"{model.model_name} · seed {found['seed']} · {found['device']['device']}"
+    with right, card("What made it", verbatim(maker)):
+        if found.get("overridden"):
+            accepted = f"Accepted all the same: {', '.join(found['overridden'])}. {found.get('override_reason', '')}"
+            st.warning(verbatim(accepted))
         for remark in found["remarks"]:
             st.caption(verbatim(remark))
         st.json(plain({name: found["job"][name] for name in sorted(found["job"])}), expanded=False)

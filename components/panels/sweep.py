@@ -13,6 +13,7 @@ from components.charts.sweep import importance_figure, lines_figure, map_figure,
 from components.numbers import DASH, number, percent, stamp
 from components.panels.chart import show_still
 from components.panels.choice import choose
+from components.panels.costs import conversions_for
 from components.panels.failure import failures_shown
 from components.panels.page import card, columns, metric, metric_row
 from components.panels.table import Format, csv_button, show_table
@@ -21,10 +22,13 @@ from core.settings import output_folder
 from data.pipeline_controller import controller
 from execution.backtest_manager import manager
 from execution.ledger import trials_on
+from execution.metrics import DAYS_IF_FEW
 from execution.significance import expected_maximum_sharpe
 from execution.sweep import Sweep, load_sweep
 from execution.sweep_results import LOSS, PEAK
 from execution.sweep_store import COMPLETED, StoredSweep, delete_sweep
+from market.calendar import day_cut
+from market.symbols import symbol_of
 from workbench import BACKTESTING
 
 _LISTED = 500
@@ -196,6 +200,7 @@ def _run(sweep: Sweep, row: StoredSweep, swept: dict[str, Any]) -> None:
     """Run one set on the whole dataset, store it, and open it."""
     settings = sweep.settings
     version = controller.version(row.dataset_hash)
+    account = settings.costs.account_currency if settings.costs else ""
     result = manager.run_backtest(
         version,
         strategy_name=row.strategy_name,
@@ -206,6 +211,7 @@ def _run(sweep: Sweep, row: StoredSweep, swept: dict[str, Any]) -> None:
         margin=settings.margin,
         parameters={**settings.parameters, **swept},
         costs=settings.costs,
+        conversions=conversions_for(symbol_of(row.symbol), account, controller.versions(), version),
     )
     run = manager.save_result(result=result)
     st.switch_page(BACKTESTING.file, query_params={"run": run.run_id})
@@ -240,7 +246,9 @@ def _show_importance(row: StoredSweep, sweep: Sweep) -> None:
         show_still(importance_figure(sweep.importance), "sweep.importance", "what_matters")
         trials = trials_on(row.dataset_hash)
         luck = expected_maximum_sharpe(max(1, trials.count), trials.sharpe_variance)
-        annual = luck * math.sqrt(260)
+        # The ledger counts in Sharpe ratios of a day; markets that know a weekend have fewer of those.
+        skips_weekend = day_cut(symbol_of(row.symbol).asset_class).skips_weekend
+        annual = luck * math.sqrt(DAYS_IF_FEW if skips_weekend else 365)
         st.caption(
             f"{number(trials.count)} variants were tried on this data. By luck alone the best of them would show a "
             f"Sharpe ratio of about {number(annual, 2)} a year."

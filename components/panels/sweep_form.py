@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from components.numbers import number
-from components.panels.backtest import ask_data, ask_parameter, ask_strategy
+from components.panels.backtest import ask_data, ask_strategy, ask_values
 from components.panels.costs import ask_terms, conversions_for
 from components.panels.preparation import keep_defaults
 from core.jobs import Job
@@ -54,7 +54,7 @@ def ask_sweep(versions: Sequence[DatasetVersion]) -> SweepRequest | None:
         if parameter.name in swept:
             grid[parameter.name] = _ask_range(key, parameter) if parameter in numeric else None
     with st.expander("Fixed parameters and costs"):
-        fixed = {each.name: ask_parameter(strategy, each) for each in strategy.parameters if each.name not in swept}
+        fixed = ask_values(strategy, [each for each in strategy.parameters if each.name not in swept])
         terms = ask_terms(symbol_of(symbol), version)
     how = _ask_how(grid)
     if not grid:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from components.numbers import number, size
 from components.panels.choice import choose
+from components.panels.parameters import ask_parameter
 from components.panels.preparation import keep_defaults
 from core.clock import utc_now
 from core.parameters import Parameter, Value
@@ -36,11 +37,11 @@ def ask_training(versions: Sequence[DatasetVersion]) -> TrainingJob:
     with middle:
         kind = MODELS[choose("Model", list(MODELS), "model", lambda name: MODELS[name].title)]
         st.caption(f"{kind.meaning}.")
-        settings = {each.name: _ask(f"train.{each.name}", each) for each in SETTINGS if _is_first(kind, each)}
+        settings = _ask_values("train", [each for each in SETTINGS if _is_first(kind, each)])
         with st.expander("More settings"):
-            settings |= {each.name: _ask(f"train.{each.name}", each) for each in SETTINGS if _is_further(kind, each)}
+            settings |= _ask_values("train", [each for each in SETTINGS if _is_further(kind, each)])
     with right:
-        parameters = {each.name: _ask(f"train.{kind.name}.{each.name}", each) for each in kind.parameters}
+        parameters = _ask_values(f"train.{kind.name}", kind.parameters)
     version = data.pop("version")
     _show_estimate(kind, parameters, data, version, int(settings.get("batch_size", 256)))
     return TrainingJob(
@@ -91,18 +92,22 @@ def _ask_data(versions: Sequence[DatasetVersion]) -> dict[str, Any]:
         "Walk-forward folds", 0, 20, key="train.folds", help="0: none. Each trains the model once more."
     )
     if version.verdict == "FAIL" or version.looks_ahead:
-        asked["overrides"] = _ask_overrides(version)
+        asked |= _ask_overrides(version)
     return asked
 
 
-def _ask_overrides(version: DatasetVersion) -> tuple[str, ...]:
-    """What speaks against the dataset, to be accepted by name."""
+def _ask_overrides(version: DatasetVersion) -> dict[str, Any]:
+    """What speaks against the dataset, to be accepted by name and with a reason that is kept."""
     found = [("FAIL", "it failed its validation")] if version.verdict == "FAIL" else []
     found += [("looks_ahead", "some of its columns look ahead")] if version.looks_ahead else []
     st.warning(f"This dataset is not fit to train on: {', and '.join(words for _, words in found)}.")
-    return tuple(
+    accepted = tuple(
         name for name, words in found if st.checkbox(f"Train all the same: {words}", key=f"train.override.{name}")
     )
+    if not accepted:
+        return {}
+    why = st.text_input("Why", key="train.override.reason", max_chars=500, help="Kept with the job and on the card.")
+    return {"overrides": accepted, "override_reason": why}
 
 
 def _is_first(kind: ModelKind, setting: Parameter) -> bool:
@@ -113,21 +118,10 @@ def _is_further(kind: ModelKind, setting: Parameter) -> bool:
     return setting.name in kind.settings and setting.name not in _FIRST
 
 
-def _ask(key: str, parameter: Parameter) -> Value:
-    """The widget that fits a declaration."""
-    label = parameter.name.replace("_", " ").capitalize()
-    keep_defaults({key: _AT_FIRST.get(parameter.name, parameter.default)})
-    meaning = f"{parameter.meaning}."
-    if isinstance(parameter.default, bool):
-        return st.checkbox(label, key=key, help=meaning)
-    if isinstance(parameter.default, str):
-        if parameter.choices:
-            return str(st.selectbox(label, parameter.choices, key=key, help=meaning))
-        return st.text_input(label, key=key, help=meaning)
-    if isinstance(parameter.default, int):
-        low, high = (None if bound is None else int(bound) for bound in (parameter.low, parameter.high))
-        return st.number_input(label, low, high, step=1, key=key, help=meaning)
-    return st.number_input(label, parameter.low, parameter.high, format="%g", key=key, help=meaning)
+def _ask_values(key: str, parameters: Sequence[Parameter]) -> dict[str, Value]:
+    return {
+        each.name: ask_parameter(f"{key}.{each.name}", each, first=_AT_FIRST.get(each.name)) for each in parameters
+    }
 
 
 def _show_estimate(

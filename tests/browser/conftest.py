@@ -104,8 +104,8 @@ class Workbench:
     def __init__(self, page: Page, address: str) -> None:
         self.page = page
         self.address = address
-        page.set_default_timeout(30_000)
-        expect.set_options(timeout=30_000)
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
 
     def open(self, path: str, title: str) -> None:
         self.page.goto(self.address + path)

@@ -132,7 +132,9 @@ def test_ctrl_c_ends_a_child_without_a_traceback(
     module: Callable[[str], Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = module(SLEEPS)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as what a shell starts in the background inherits it
     child = start_child("waits", folder=folder)
+    signal.signal(signal.SIGINT, before)
     told(folder)
     child.send_signal(signal.SIGINT)
     child.wait(PATIENCE_SECONDS)

@@ -52,8 +52,9 @@ def made(number):
 def free():
     return shutil.disk_usage(ballast.parent).free
 
-before = free()
 controller.publish(made(0))
+before = free()  # the databases are there now: what the next version takes is its own
+controller.publish(made(rounds + 1))
 needed = before - free()
 for number in range(1, rounds + 1):
     kept = controller.versions()
@@ -140,7 +141,7 @@ def test_a_disk_that_fills_at_any_byte_leaves_whole_versions_only(
     refusals = [json.loads(line) for line in ended.stdout.splitlines()]
     assert len(refusals) == kills
     told = [words for words in refusals if words]
-    assert len(told) >= kills // 5, refusals  # some bytes lie beyond all that is written
+    assert len(told) >= kills // 2, refusals  # some bytes lie beyond all that is written
     assert all("The disk is full" in words and "Free some space" in words for words in told), told
 
 

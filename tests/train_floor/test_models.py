@@ -60,7 +60,8 @@ def test_the_settings_declared_are_the_settings_there_are() -> None:
         ("hidden_size", 1.5, "is no whole number"),
         ("hidden_size", True, "is no whole number"),
         ("hidden_size", "64", "is no whole number"),
-        ("dropout", float("nan"), "is no number"),
+        ("dropout", float("nan"), "is out of range"),
+        ("dropout", "much", "is no number"),
         ("hidden_sise", 64, "Did you mean 'hidden_size'"),
     ],
 )

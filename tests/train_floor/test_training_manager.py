@@ -18,11 +18,13 @@ from core.errors import InputError, NameTakenError, UnknownNameError
 from core.heartbeats import Heart
 from core.jobs import JobStatus
 from core.schedules import add_schedule, fire_due
+from core.parameters import Parameter
 from core.settings import output_folder
 from data.pipeline_controller import controller
 from data.versions import DatasetVersion
 from train import monitor, tables
 from train.jobs import queue, training_arguments, training_title
+from train.models import SETTINGS
 from train.training_manager import TrainingJob, manager
 from workbench import JOBS, users_of
 
@@ -123,7 +125,7 @@ def test_what_cannot_be_trained_is_refused_where_it_is_written(
     [
         ({"dataset": "0123456789"}, "There is no dataset version"),
         ({"symbol": "GBPUSD"}, "It holds EURUSD"),
-        ({"overrides": ["looks"]}, "Did you mean 'looks_ahead'?"),
+        ({"overrides": ["looks"], "override_reason": "a trial"}, "Did you mean 'looks_ahead'?"),
     ],
 )
 def test_what_the_dataset_cannot_give_is_refused_before_it_is_queued(
@@ -142,6 +144,11 @@ def test_what_was_left_open_is_settled_when_the_job_is_submitted(submit: Submit)
     assert settled["threads"] >= 1
 
 
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_a_job_from_python_and_one_from_the_page_begin_with_the_same_settings(setting: Parameter) -> None:
+    assert TrainingJob.model_fields[setting.name].default == setting.default
+
+
 def test_a_dataset_that_failed_validation_is_refused_unless_overridden_by_name(walk: Walk) -> None:
     few = walk(60).assign(symbol="EURUSD", source="test")
     version = controller.publish(few, validation_id=controller.validate(few)[1])
@@ -149,7 +156,10 @@ def test_a_dataset_that_failed_validation_is_refused_unless_overridden_by_name(w
     job = TrainingJob(**asked(version))
     with pytest.raises(InputError, match="marked FAIL"):
         manager.submit_job(job)
-    manager.submit_job(job.model_copy(update={"overrides": ("FAIL",)}))
+    with pytest.raises(InputError, match="override_reason"):
+        TrainingJob(**asked(version), overrides=("FAIL",))
+    accepted = TrainingJob(**asked(version), overrides=("FAIL",), override_reason="sixty bars are enough here")
+    assert manager.submit_job(accepted)["arguments"]["job"]["override_reason"] == "sixty bars are enough here"
 
 
 def test_a_job_without_a_worker_waits_and_says_so(submit: Submit) -> None:
