@@ -188,7 +188,12 @@ def sweep_positions(
 
 
 def figures_table(prepared: Prepared, figures: Floats) -> pd.DataFrame:
-    """The sweep's figures under the names and units of `execution.metrics`, a row a set.
+    """`figure_columns` as a table, a row a set."""
+    return pd.DataFrame(figure_columns(prepared, figures))
+
+
+def figure_columns(prepared: Prepared, figures: Floats) -> dict[str, Floats]:
+    """The sweep's figures under the names and units of `execution.metrics`, a value a set in each.
 
     `max_drawdown`, `total_return`, `win_rate` and `exposure_pct` are per cent. A set that could not be run is NaN in
     all but `wrong_level_bar`.
@@ -203,26 +208,26 @@ def figures_table(prepared: Prepared, figures: Floats) -> pd.DataFrame:
         deviation = np.sqrt(squares / (returns - 1))
         sharpe = np.where(deviation > 0, mean / deviation * np.sqrt(prepared.per_year), np.nan)
         won = np.where(of["gross_profit"] > 0, np.inf, np.nan)
-        table = pd.DataFrame(
-            {
-                "total_return": 100 * (of["final_equity"] / cash - 1),
-                "net_profit": of["final_equity"] - cash,
-                "final_equity": of["final_equity"],
-                "sharpe_ratio": sharpe,
-                "max_drawdown": -100 * of["max_drawdown"],
-                "trades_count": trades,
-                "win_rate": 100 * of["wins"] / trades,
-                "profit_factor": np.where(of["gross_loss"] > 0, of["gross_profit"] / of["gross_loss"], won),
-                "expectancy": of["pnl_sum"] / trades,
-                "exposure_pct": 100 * of["bars_in_market"] / len(prepared.bars),
-                "refused_for_margin": of["refused_for_margin"],
-                "refused_as_too_small": of["refused_as_too_small"],
-                "refused_without_stop": of["refused_without_stop"],
-                "end_bar": of["end_bar"],
-            }
-        )
+        columns = {
+            "total_return": 100 * (of["final_equity"] / cash - 1),
+            "net_profit": of["final_equity"] - cash,
+            "final_equity": of["final_equity"],
+            "sharpe_ratio": sharpe,
+            "max_drawdown": -100 * of["max_drawdown"],
+            "trades_count": trades,
+            "win_rate": 100 * of["wins"] / trades,
+            "profit_factor": np.where(of["gross_loss"] > 0, of["gross_profit"] / of["gross_loss"], won),
+            "expectancy": of["pnl_sum"] / trades,
+            "exposure_pct": 100 * of["bars_in_market"] / len(prepared.bars),
+            "refused_for_margin": of["refused_for_margin"],
+            "refused_as_too_small": of["refused_as_too_small"],
+            "refused_without_stop": of["refused_without_stop"],
+            "end_bar": of["end_bar"],
+        }
     wrong = of["wrong_level_bar"]
-    return table.where(np.repeat(wrong[:, None] < 0, table.shape[1], axis=1)).assign(wrong_level_bar=wrong)
+    if (wrong >= 0).any():
+        columns = {name: np.where(wrong < 0, column, np.nan) for name, column in columns.items()}
+    return {**columns, "wrong_level_bar": wrong}
 
 
 def compile_kernels() -> None:

@@ -243,7 +243,35 @@ def run_set(  # noqa: PLR0912, PLR0915, PLR0917  # one loop over the bars: cut u
         day = 1
         day_end = prices.day_ends[1]
     is_first_day = day == 0
-    for bar in range(1, bars):
+    bar = 0
+    while bar < bars - 1:
+        bar += 1
+        if extras is None and equity is None and not is_ordered and (size == 0.0 or (stop == 0.0 and target == 0.0)):
+            # Until the wish changes nothing can happen but that the account is worth something else.
+            paid = size * entry
+            began = bar
+            while bar < bars - 1 and wishes[bar] == wish_before:
+                worth = cash + (prices.close[bar] * size - paid)
+                if worth <= 0.0:
+                    break
+                if worth > peak:
+                    if lowest < peak:
+                        fall = max(fall, 1.0 - lowest / peak)
+                    peak = lowest = worth
+                elif worth < lowest:
+                    lowest = worth
+                if bar == day_end:
+                    if is_first_day:
+                        is_first_day = False
+                    else:
+                        change = worth / day_before - 1.0 if day_before != 0.0 else 0.0
+                        return_sum += change
+                        return_squares += change * change
+                    day_before = worth
+                    day += 1
+                    day_end = prices.day_ends[day]
+                bar += 1
+            in_market += (bar - began) * (size != 0.0)
         bid, high, low, close = prices.open[bar], prices.high[bar], prices.low[bar], prices.close[bar]
         gap = 0.0
         was_in_market = size != 0.0

@@ -142,15 +142,17 @@ class Strategy:
             raise self._failure(error, "signals") from error
         if not isinstance(wanted, Signals):
             raise StrategyError(f"{self.name} returned a {type(wanted).__name__}.", "Return Signals(position).")
-        for name in ("position", "stop_distance", "target_distance"):
-            given = getattr(wanted, name)
-            if given is not None or name == "position":
-                self._refuse_misfit(name, given, bars.index)
+        index = bars.index
+        self._refuse_misfit("position", wanted.position, index)
+        if wanted.stop_distance is not None:
+            self._refuse_misfit("stop_distance", wanted.stop_distance, index)
+        if wanted.target_distance is not None:
+            self._refuse_misfit("target_distance", wanted.target_distance, index)
         position = np.asarray(wanted.position)
         strange = _strange(position)
         if strange is not None:
             raise StrategyError(
-                f"{self.name} wants position {position[strange]} at {bars.index[strange]:%Y-%m-%d %H:%M} UTC.",
+                f"{self.name} wants position {position[strange]} at {index[strange]:%Y-%m-%d %H:%M} UTC.",
                 "Positions are -1, 0 and 1.",
             )
         stop, target = _distances(wanted.stop_distance), _distances(wanted.target_distance)
@@ -165,7 +167,7 @@ class Strategy:
 
     def _refuse_misfit(self, name: str, given: Any, index: pd.Index) -> None:
         shape = np.shape(given)
-        if shape != (len(index),) and (given is not None or name == "position"):
+        if shape != (len(index),):
             raise StrategyError(
                 f"{self.name} returned {shape} as {name} for {len(index)} bars.", "Return one value per bar."
             )
@@ -179,9 +181,12 @@ class Strategy:
 
 
 def _strange(position: np.ndarray[Any, Any]) -> int | None:
-    """The first row that holds no position; whole numbers, the usual case, are judged without a copy."""
-    if position.dtype.kind in "iu" and (not len(position) or (position.min() >= -1 and position.max() <= 1)):
-        return None
+    """The first row that holds no position; small whole numbers, the usual case, are judged in compiled code."""
+    if position.dtype == np.int8:
+        from market import kernels  # whoever made them has paid for numba
+
+        if kernels.are_positions(position):
+            return None
     strange = ~np.isin(position, (-1, 0, 1))
     return int(np.argmax(strange)) if strange.any() else None
 

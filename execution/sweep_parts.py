@@ -135,7 +135,7 @@ def _traded(parts: list[_Part], group: list[Signals]) -> list[Floats]:
 
 def _tabled(parts: list[_Part], done: list[int], figures: list[list[Floats]], failures: dict[int, str]) -> pd.DataFrame:
     """The trials of sets that were traded, and of those that failed before."""
-    from execution.engine import figures_table
+    from execution.engine import figure_columns
 
     failed = dict(failures)
     columns: dict[str, Floats] = {}
@@ -143,17 +143,17 @@ def _tabled(parts: list[_Part], done: list[int], figures: list[list[Floats]], fa
     for at, part in enumerate(parts):
         if not done:
             break
-        table = figures_table(part.prepared, np.concatenate([group[at] for group in figures]))
-        for place, why in _unusable(table, part.prepared):
+        found = figure_columns(part.prepared, np.concatenate([group[at] for group in figures]))
+        for place, why in _unusable(found, part.prepared):
             failed.setdefault(done[place], why)
         for name in FIGURE_COLUMNS:
-            columns[part.prefix + name] = np.concatenate([table[name].to_numpy(), missing])
-    return _trials(pd.DataFrame({"number": [*done, *failures]}), columns, failed)
+            columns[part.prefix + name] = np.concatenate([found[name], missing])
+    return _trials([*done, *failures], columns, failed)
 
 
-def _unusable(figures: pd.DataFrame, prepared: Any) -> Iterator[tuple[int, str]]:
+def _unusable(figures: dict[str, Floats], prepared: Any) -> Iterator[tuple[int, str]]:
     """The sets whose figures say nothing, by place, and why."""
-    wrong = figures["wrong_level_bar"].to_numpy()
+    wrong = figures["wrong_level_bar"]
     for at in np.flatnonzero(wrong >= 0):
         moment = prepared.bars.index[int(wrong[at])]
         yield int(at), f"A stop or target lies on the wrong side of the price at {moment:%Y-%m-%d %H:%M} UTC."
@@ -192,7 +192,7 @@ def _of_class(plan: SweepPlan, number: int) -> pd.DataFrame:
             break
         for name in FIGURE_COLUMNS:
             columns[prefix + name] = np.array([metrics[name]])
-    return _trials(pd.DataFrame({"number": [number]}), columns, failed)
+    return _trials([number], columns, failed)
 
 
 def _class_metrics(plan: SweepPlan, number: int, first: int, end: int) -> dict[str, float]:
@@ -215,14 +215,12 @@ def _idle_until(strategy: type, first: int) -> type:
     return type(strategy.__name__, (strategy,), {"next": following, "__module__": strategy.__module__})
 
 
-def _trials(part: pd.DataFrame, columns: dict[str, Floats], failed: dict[int, str]) -> pd.DataFrame:
+def _trials(numbers: Sequence[int], columns: dict[str, Floats], failed: dict[int, str]) -> pd.DataFrame:
     """A part in the shape of all: every figure there, NaN where it was not reckoned or the set failed."""
-    unknown = np.full(len(part), np.nan)
+    unknown = np.full(len(numbers), np.nan)
     figures = {name: columns.get(name, unknown) for name in (*FIGURE_COLUMNS, *HELD_COLUMNS)}
-    trials = part.assign(
-        **figures,
-        failure=pd.Series([failed.get(number) for number in part["number"]], dtype="object", index=part.index),
-    )
+    failure = pd.Series([failed.get(number) for number in numbers], dtype="object")
     if failed:
-        trials.loc[trials["number"].isin(list(failed)), list(figures)] = np.nan
-    return trials
+        has_failed = failure.notna().to_numpy()
+        figures = {name: np.where(has_failed, np.nan, column) for name, column in figures.items()}
+    return pd.DataFrame({"number": numbers, **figures, "failure": failure})

@@ -218,6 +218,16 @@ def band_position(close: Floats, middle: Floats, deviation: Floats, width: float
 
 
 @compiled
+def are_positions(wanted: Positions) -> bool:
+    """Whether all are −1, 0 or 1; without a way out in the middle, so that many are looked at at once."""
+    low = high = np.int8(0)
+    for at in range(len(wanted)):
+        low = min(low, wanted[at])
+        high = max(high, wanted[at])
+    return bool(low >= -1 and high <= 1)
+
+
+@compiled
 def cross_position(fast: Floats, slow: Floats, lowest: int, highest: int, out: Positions) -> None:
     """1 where `fast` stands above `slow`, −1 below, 0 where they are equal."""
     for at in range(len(fast)):
