@@ -5,9 +5,6 @@ What is computed of all trades is kept for an hour, because a stored run never c
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -15,6 +12,7 @@ import streamlit as st
 from components.charts.results import edge_figure, groups_figure, months_figure
 from components.numbers import DASH, number, percent, stamp
 from components.panels.chart import show_still
+from components.panels.kept import BY_CONTENT
 from components.panels.page import card
 from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
@@ -46,10 +44,9 @@ _BY_HELP = {
     "side": "Long and short.",
     "exit_reason": "What closed the trade.",
 }
-_KEPT: dict[str | type[Any], Callable[[Any], Any]] = {StoredRun: lambda run: (run.id, run.content_digest)}
 
 
-@st.cache_data(ttl=3600, max_entries=32, show_spinner="Reading the trades", hash_funcs=_KEPT)
+@st.cache_data(ttl=3600, max_entries=32, show_spinner="Reading the trades", hash_funcs=BY_CONTENT)
 def _edge(home: str, run: StoredRun) -> CostEdge:
     trades = manager.trades(run)
     pip = symbol_of(run.symbol).pip
@@ -58,7 +55,7 @@ def _edge(home: str, run: StoredRun) -> CostEdge:
     )
 
 
-@st.cache_data(ttl=3600, max_entries=32, show_spinner="Reading the run", hash_funcs=_KEPT)
+@st.cache_data(ttl=3600, max_entries=32, show_spinner="Reading the run", hash_funcs=BY_CONTENT)
 def _months(home: str, run: StoredRun) -> dict[str, pd.DataFrame]:
     asset_class = symbol_of(run.symbol).asset_class
     return {
@@ -67,12 +64,12 @@ def _months(home: str, run: StoredRun) -> dict[str, pd.DataFrame]:
     }
 
 
-@st.cache_data(ttl=3600, max_entries=128, show_spinner="Reading the trades", hash_funcs=_KEPT)
+@st.cache_data(ttl=3600, max_entries=128, show_spinner="Reading the trades", hash_funcs=BY_CONTENT)
 def _groups(home: str, run: StoredRun, by: str) -> pd.DataFrame:
     return breakdown(manager.trades(run), by, symbol_of(run.symbol).asset_class)
 
 
-@st.cache_data(ttl=3600, max_entries=32, show_spinner="Reading the equity curve", hash_funcs=_KEPT)
+@st.cache_data(ttl=3600, max_entries=32, show_spinner="Reading the equity curve", hash_funcs=BY_CONTENT)
 def _episodes(home: str, run: StoredRun) -> pd.DataFrame:
     return worst_drawdowns(run.equity(), _WORST)
 

@@ -12,6 +12,7 @@ import streamlit as st
 from components.charts.comparison import correlation_figure, equities_figure
 from components.numbers import DASH, number, stamp
 from components.panels.chart import show_still
+from components.panels.kept import BY_CONTENT
 from components.panels.page import card, columns
 from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
@@ -31,7 +32,6 @@ from market.symbols import symbol_of
 from market.timeframes import parse_timeframe
 
 MOST = 6
-_KEPT: dict[str | type[Any], Callable[[Any], Any]] = {StoredRun: lambda run: (run.id, run.content_digest)}
 # The statistics of the table, what matters first; the CSV holds all.
 _SHOWN = (
     "net_profit",
@@ -80,7 +80,7 @@ def _labels(runs: Sequence[StoredRun]) -> list[str]:
     return names if is_plain else [run.run_id for run in runs]
 
 
-@st.cache_data(ttl=3600, max_entries=16, show_spinner="Reading the equity curves", hash_funcs=_KEPT)
+@st.cache_data(ttl=3600, max_entries=16, show_spinner="Reading the equity curves", hash_funcs=BY_CONTENT)
 def _curves(home: str, runs: tuple[StoredRun, ...]) -> dict[str, pd.DataFrame]:
     """The curves on their common time, and the correlation of their days; stored runs never change."""
     labels = _labels(runs)
@@ -90,7 +90,7 @@ def _curves(home: str, runs: tuple[StoredRun, ...]) -> dict[str, pd.DataFrame]:
     return {"equity": rebased_equity(curves), "correlation": correlation(returns), "returns": returns}
 
 
-@st.cache_data(ttl=3600, max_entries=16, show_spinner="Matching the trades", hash_funcs=_KEPT)
+@st.cache_data(ttl=3600, max_entries=16, show_spinner="Matching the trades", hash_funcs=BY_CONTENT)
 def _matched(home: str, one: StoredRun, other: StoredRun) -> TradeMatch:
     pip = symbol_of(one.symbol).pip
     bar = max(parse_timeframe(each.timeframe).delta for each in (one, other))

@@ -10,6 +10,7 @@ import streamlit as st
 
 from components.numbers import DASH, number, stamp
 from components.panels.choice import choose
+from components.panels.kept import BY_CONTENT
 from components.panels.page import card, columns
 from components.panels.passport import ask_kept
 from components.panels.table import csv_button, show_table
@@ -27,7 +28,7 @@ _KINDS = {"added": "Added", "removed": "Removed", "changed": "Changed"}
     ttl=3600,
     max_entries=16,
     show_spinner="Comparing the versions",
-    hash_funcs={DatasetVersion: lambda version: version.content_hash},
+    hash_funcs=BY_CONTENT,
 )
 def difference(home: str, here: DatasetVersion, there: DatasetVersion) -> Difference:
     """`diff_versions`, kept for an hour, as versions never change; `home` tells workbenches apart."""

@@ -11,6 +11,7 @@ import streamlit as st
 from components.charts.price import price_figure
 from components.charts.template import WARNING
 from components.numbers import number, stamp
+from components.panels.kept import BY_CONTENT
 from components.panels.page import card
 from components.panels.passport import ask_kept
 from components.panels.table import csv_button, show_table
@@ -47,7 +48,7 @@ def revisions_of(version: DatasetVersion, sources: Sequence[str]) -> pd.DataFram
     ttl=3600,
     max_entries=64,
     show_spinner="Reading the bars",
-    hash_funcs={DatasetVersion: lambda version: f"{version.content_hash} {version.timeframe}"},
+    hash_funcs=BY_CONTENT,
 )
 def bars_around(home: str, version: DatasetVersion, symbol: str | None, time: pd.Timestamp) -> pd.DataFrame:
     """The bars before and after a moment, kept for an hour, as a version never changes."""

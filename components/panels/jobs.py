@@ -200,11 +200,16 @@ def _show_details(job: Job) -> None:
         left.json(job.arguments, expanded=2)
         right.caption("Result and checkpoint")
         right.json({"result": job.result, "checkpoint": job.checkpoint}, expanded=2)
-        file = log_file(log_name(job.queue, job.id))
-        if file.is_file():
-            with st.expander(f"Log, newest lines of {file.name}"):
-                lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-                st.code("\n".join(lines[-200:]), language="json", wrap_lines=True)
+        show_log(job.queue, job.id)
+
+
+def show_log(queue: str, job: int) -> None:
+    """The newest lines of a job's own log, folded; nothing where it has not written any."""
+    file = log_file(log_name(queue, job))
+    if file.is_file():
+        with st.expander(f"Log, newest lines of {file.name}"):
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+            st.code("\n".join(lines[-200:]), language="json", wrap_lines=True)
 
 
 _WIDTHS = {"When, UTC": 160, "Job": 80, "What": 260, "State": 110, "Progress": 80, "Took": 100, "Attempt": 64}

@@ -66,21 +66,27 @@ def show_registry(models: Sequence[ModelVersion]) -> None:
 
 
 def _show_actions(chosen: ModelVersion | None) -> None:
-    is_champion = chosen is not None and chosen.stage is Stage.CHAMPION
-    if st.button("Promote", key="models.promote", disabled=chosen is None or is_champion):
+    """What can be done to the selected one; the buttons stand there without one too, and wait."""
+    stage = chosen.stage if chosen else None
+    is_champion = stage is Stage.CHAMPION
+    promote = st.button("Promote", key="models.promote", disabled=chosen is None or is_champion)
+    help_text = "Brings back the one before."
+    roll_back = st.button("Roll back", key="models.rollback", disabled=not is_champion, help=help_text)
+    archive = st.button("Archive", key="models.archive", disabled=chosen is None or stage is Stage.ARCHIVED)
+    open_card = st.button("Model card", key="models.card", disabled=chosen is None, icon=MODEL.icon)
+    if chosen is None:
+        return
+    if open_card:
+        st.switch_page(MODEL.file, query_params={"model": str(chosen.id)})
+    if promote or roll_back or archive:
         with failures_shown():
-            registry.promote(chosen)  # type: ignore[arg-type]
+            if promote:
+                registry.promote(chosen)
+            elif roll_back:
+                registry.rollback(chosen.task)
+            else:
+                registry.archive(chosen)
             st.rerun()
-    if st.button("Roll back", key="models.rollback", disabled=not is_champion, help="Brings back the one before."):
-        with failures_shown():
-            registry.rollback(chosen.task)  # type: ignore[union-attr]
-            st.rerun()
-    if st.button("Archive", key="models.archive", disabled=chosen is None or chosen.stage is Stage.ARCHIVED):
-        with failures_shown():
-            registry.archive(chosen)  # type: ignore[arg-type]
-            st.rerun()
-    if st.button("Model card", key="models.card", disabled=chosen is None, icon=MODEL.icon):
-        st.switch_page(MODEL.file, query_params={"model": str(chosen.id)})  # type: ignore[union-attr]
 
 
 def _registry_table(models: Sequence[ModelVersion]) -> pd.DataFrame:

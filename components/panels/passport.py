@@ -13,6 +13,7 @@ from components.charts.distribution import moves_figure, moves_over_time_figure,
 from components.numbers import DASH, number, percent, size, stamp
 from components.panels.chart import show_still
 from components.panels.choice import choose
+from components.panels.kept import BY_CONTENT
 from components.panels.listing import Listing, open_asked, open_instead
 from components.panels.page import VERDICT_COLOURS, Colour, card, columns, metric, metric_row, sample_badge
 from components.panels.remarks import Opened, attempt, confirm_delete, show_delete_button, show_note_form
@@ -83,7 +84,7 @@ def ask_symbol(version: DatasetVersion) -> str | None:
     ttl=3600,
     max_entries=16,
     show_spinner="Measuring the version",
-    hash_funcs={DatasetVersion: lambda version: f"{version.content_hash} {version.timeframe}"},
+    hash_funcs=BY_CONTENT,
 )
 def measured(home: str, version: DatasetVersion, symbol: str | None) -> Measured:
     """`data.passport.measure`, kept for an hour, as a version never changes; `home` tells workbenches apart."""

@@ -12,6 +12,7 @@ import streamlit as st
 from components.charts.price import price_figure
 from components.numbers import DASH, number, stamp
 from components.panels.chart import show_still
+from components.panels.kept import BY_CONTENT
 from components.panels.page import card, columns, metric, metric_row
 from components.panels.table import show_table
 from components.panels.words import verbatim
@@ -58,7 +59,7 @@ def show_replay(run: StoredRun, version: DatasetVersion) -> None:
 
 
 _KEPT: dict[str | type[Any], Callable[[Any], Any]] = {
-    StoredRun: lambda run: (run.id, run.content_digest),
+    **BY_CONTENT,
     Strategy: lambda strategy: (strategy.name, strategy.version),
     pd.DataFrame: len,
 }

@@ -30,6 +30,7 @@ from components.panels.chart import (
     show_way_back,
 )
 from components.panels.failure import failures_shown, reason
+from components.panels.kept import BY_CONTENT
 from components.panels.page import card, metric, metric_row
 from components.panels.table import Format, csv_button, show_table
 from components.panels.words import verbatim
@@ -114,10 +115,7 @@ def _show_deflated(row: DeltaGenerator, run: StoredRun) -> None:
     ttl=3600,
     max_entries=64,
     show_spinner=False,
-    hash_funcs={
-        StoredRun: lambda run: (run.id, run.content_digest),
-        Trials: lambda trials: (trials.count, trials.sharpe_variance),
-    },
+    hash_funcs={**BY_CONTENT, Trials: lambda trials: (trials.count, trials.sharpe_variance)},
 )
 def _significance(home: str, run: StoredRun, trials: Trials) -> Significance:
     return deflated_equity(run.equity(), symbol_of(run.symbol).asset_class, trials)
@@ -155,7 +153,7 @@ def show_equity(run: StoredRun) -> None:
     ttl=3600,
     max_entries=16,
     show_spinner="Reading the equity curve",
-    hash_funcs={StoredRun: lambda run: (run.id, run.content_digest)},
+    hash_funcs=BY_CONTENT,
 )
 def _equity_lines(home: str, run: StoredRun, points: int, box: Box | None) -> dict[str, pd.Series]:
     """The lines of the equity chart, thinned: a stored run never changes. `home` tells workbenches apart."""
@@ -168,10 +166,7 @@ def _equity_lines(home: str, run: StoredRun, points: int, box: Box | None) -> di
     ttl=3600,
     max_entries=16,
     show_spinner="Reading the bars",
-    hash_funcs={
-        StoredRun: lambda run: (run.id, run.content_digest),
-        DatasetVersion: lambda version: version.content_hash,
-    },
+    hash_funcs=BY_CONTENT,
 )
 def _held_line(home: str, run: StoredRun, version: DatasetVersion, points: int, box: Box | None) -> pd.Series:
     """What the cash would have become in the symbol itself, without leverage; thinned, and kept like the equity."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,6 +15,7 @@ from components.panels.chart import show_still
 from components.panels.choice import choose
 from components.panels.costs import conversions_for
 from components.panels.failure import failures_shown
+from components.panels.kept import BY_CONTENT
 from components.panels.page import card, columns, metric, metric_row
 from components.panels.table import Format, csv_button, show_table
 from components.panels.words import verbatim
@@ -52,10 +53,7 @@ def ask_stored(sweeps: Sequence[StoredSweep]) -> StoredSweep:
     return by_key[choose("Sweep", list(by_key), "sweep", words.__getitem__, show_label=False)]
 
 
-_KEPT: dict[str | type[Any], Callable[[Any], Any]] = {StoredSweep: lambda row: (row.id, row.completed_at)}
-
-
-@st.cache_data(ttl=3600, max_entries=8, show_spinner="Reading the trials", hash_funcs=_KEPT)
+@st.cache_data(ttl=3600, max_entries=8, show_spinner="Reading the trials", hash_funcs=BY_CONTENT)
 def _loaded(home: str, row: StoredSweep) -> Sweep:
     """A finished sweep, which never changes."""
     return load_sweep(row)

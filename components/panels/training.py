@@ -13,12 +13,11 @@ from components.numbers import DASH, number, span, stamp
 from components.panels.chart import show_still
 from components.panels.choice import choose
 from components.panels.failure import failures_shown
+from components.panels.jobs import show_log
 from components.panels.page import card, metric, metric_row
 from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
-from core.job_process import log_name
 from core.jobs import OPEN, RETRIABLE, JobStatus
-from core.log import log_file
 from train.training_manager import manager
 
 _LISTED = 200
@@ -152,11 +151,7 @@ def _show_curves(row: Row) -> None:
             csv_button(
                 "Epochs as CSV", lambda: pd.DataFrame(epochs), f"epochs_{row['job_id']}.csv", key="train.epochs.csv"
             )
-        file = log_file(log_name("train", row["id"]))
-        if file.is_file():
-            with st.expander(f"Log, newest lines of {file.name}"):
-                lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-                st.code("\n".join(lines[-200:]), language="json", wrap_lines=True)
+        show_log("train", row["id"])
 
 
 def show_machine() -> None:
