@@ -81,6 +81,11 @@ class Signals:
     stop_distance: np.ndarray[Any, np.dtype[np.float64]] | None = None
     target_distance: np.ndarray[Any, np.dtype[np.float64]] | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether no bar has a stop or a target."""
+        return self.stop_distance is None and self.target_distance is None
+
 
 @dataclass(frozen=True)
 class Strategy:
@@ -155,6 +160,8 @@ class Strategy:
                 f"{self.name} wants position {position[strange]} at {index[strange]:%Y-%m-%d %H:%M} UTC.",
                 "Positions are -1, 0 and 1.",
             )
+        if position is wanted.position and position.dtype == np.int8 and wanted.is_plain:
+            return wanted
         stop, target = _distances(wanted.stop_distance), _distances(wanted.target_distance)
         return Signals(position.astype(np.int8, copy=False), stop, target)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -134,15 +134,16 @@ def load_sweep(row: StoredSweep) -> Sweep:
         raise InputError(f"Sweep {row.id} has no trials yet.", "Wait for the first ones.")
     config = row.config
     grid = Grid({name: tuple(values) for name, values in config["grid"].items()})
-    parameters = pd.DataFrame(list(trials["parameters"]), columns=list(grid.names), index=trials.index)
-    table = pd.concat(
-        [trials[["number"]], parameters, trials.drop(columns=["number", "parameters", "plateau", "label"])], axis=1
-    )
+    parameters = list(trials["parameters"])
+    swept = {name: [values[name] for values in parameters] for name in grid.names}
+    kept = trials.drop(columns=["number", "parameters", "plateau", "label"])
+    columns: dict[str, Any] = {"number": trials["number"].to_numpy(), **swept}
+    columns |= {str(name): kept[name].to_numpy() for name in kept}
     held_out_from = None if row.held_out_from is None else pd.Timestamp(row.held_out_from)
     settings = _settings_of(row)
     return _judged_table(
         grid,
-        table,
+        columns,
         settings=settings,
         refused=row.refused,
         rank_by=config["rank_by"],
@@ -214,11 +215,12 @@ def judged(plan: SweepPlan, trials: pd.DataFrame) -> Sweep:
         name: [values[place] for place in cells[:, axis].tolist()]
         for axis, (name, values) in enumerate(plan.sets.grid.values.items())
     }
-    table = pd.concat([trials[["number"]], pd.DataFrame(swept), trials.drop(columns="number")], axis=1)
+    columns: dict[str, Any] = {"number": numbers, **swept}
+    columns |= {str(name): trials[name].to_numpy() for name in trials if name != "number"}
     held_out_from = pd.Timestamp(plan.bars.index[plan.cut]) if plan.cut < len(plan.bars) else None
     return _judged_table(
         plan.sets.grid,
-        table,
+        columns,
         settings=plan.settings,
         refused=plan.sets.refused,
         rank_by=plan.rank_by,
@@ -230,7 +232,7 @@ def judged(plan: SweepPlan, trials: pd.DataFrame) -> Sweep:
 
 def _judged_table(
     grid: Grid,
-    table: pd.DataFrame,
+    columns: Mapping[str, Any],
     *,
     settings: RunSettings,
     refused: int,
@@ -240,24 +242,24 @@ def _judged_table(
     key: int | None = None,
     cells: np.ndarray[Any, np.dtype[np.int64]] | None = None,
 ) -> Sweep:
-    cells = _cells(grid, table) if cells is None else cells
-    sharpe = table["sharpe_ratio"].to_numpy(dtype="float64")
+    cells = _cells(grid, columns) if cells is None else cells
+    numbers = columns["number"]
+    sharpe = np.asarray(columns["sharpe_ratio"], dtype="float64")
     scores = plateau_scores(grid, cells, sharpe)
-    has_failed = table["failure"].notna().to_numpy()
-    named = [None if failed else name for name, failed in zip(labels(sharpe, scores), has_failed, strict=True)]
-    label = pd.Series(named, index=table.index, dtype="object")
-    table = table.assign(plateau=scores, label=label).set_index("number", drop=False)
-    table.index.name = None
+    failure = pd.Series(columns["failure"], index=numbers, dtype="object")
+    has_failed = failure.notna().to_numpy()
+    label = pd.Series(labels(sharpe, scores), index=numbers, dtype="object").mask(has_failed, None)
+    table = pd.DataFrame({**columns, "failure": failure, "plateau": scores, "label": label}, index=numbers)
     if rank_by == BY_PLATEAU:
         places = ranking(scores, sharpe)
     else:
-        places = ranking(table[rank_by].to_numpy(dtype="float64"), sharpe)
+        places = ranking(np.asarray(columns[rank_by], dtype="float64"), sharpe)
     tried = ~has_failed
     return Sweep(
         settings=settings,
         grid=grid,
         table=table,
-        order=tuple(table["number"].to_numpy()[places].tolist()),
+        order=tuple(numbers[places].tolist()),
         refused=refused,
         importance=importance(grid, cells[tried], sharpe[tried]),
         rank_by=rank_by,
@@ -267,10 +269,10 @@ def _judged_table(
     )
 
 
-def _cells(grid: Grid, table: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _cells(grid: Grid, columns: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
     places = [{value: place for place, value in enumerate(values)} for values in grid.values.values()]
-    columns = [[of[value] for value in table[name]] for of, name in zip(places, grid.names, strict=True)]
-    return np.array(columns, dtype=np.int64).T
+    found = [[of[value] for value in columns[name]] for of, name in zip(places, grid.names, strict=True)]
+    return np.array(found, dtype=np.int64).T
 
 
 def _with_variants(plan: SweepPlan, part: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ from core.errors import SequenceError, StrategyError
 from core.parallel import is_distributed, run_all, workers
 from execution.metrics import compute_metrics
 from execution.result import EngineRun
-from execution.strategy import Signals
 from execution.sweep_plan import SweepPlan, words_of
 from execution.sweep_store import FIGURE_COLUMNS, HELD_COLUMNS
 from market.indicators import shared_indicators
@@ -29,7 +29,7 @@ from market.symbols import symbol_of
 if TYPE_CHECKING:
     from execution.engine import Prepared
 
-# The signals of so many bytes are traded together; a few such groups wait for a thread, so memory stays small.
+# Wishes of so many bytes are traded together; a few such groups wait for a thread, so memory stays small.
 _BYTES_TOGETHER = 2**19
 # How long trials gather before they are given.
 _SECONDS_TOGETHER = 0.5
@@ -38,6 +38,7 @@ _INDICATORS_MIB = 384
 _SETS_SENT = 64
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+Wishes = np.ndarray[Any, np.dtype[np.int8]]
 
 
 def run_plan(plan: SweepPlan, numbers: Sequence[int] | None = None) -> Iterator[pd.DataFrame]:
@@ -66,70 +67,127 @@ class _Part:
     prepared: Prepared
 
 
+@dataclass(frozen=True)
+class _Group:
+    """What some sets want, a row each; stops and targets are distances (price units), None where no set has any."""
+
+    positions: Wishes
+    stops: Floats | None
+    targets: Floats | None
+
+
+class _Traders:
+    """Threads that trade groups while signals are made; what none of them has begun is traded by who asks for it."""
+
+    def __init__(self, parts: list[_Part], threads: int) -> None:
+        self._parts = parts
+        self._pool = ThreadPoolExecutor(threads)
+        self._most = 2 * threads
+        self._handed: list[Future[list[Floats]]] = []
+        self._waiting: deque[tuple[int, _Group]] = deque()
+        self._figures: dict[int, list[Floats]] = {}
+
+    def hand_over(self, group: _Group) -> None:
+        """Queue a group; where too many wait already, memory is kept small by trading one of them here."""
+        self._waiting.append((len(self._handed), group))
+        self._handed.append(self._pool.submit(_traded, self._parts, group))
+        while self._waiting and self._is_begun(self._waiting[0][0]):
+            self._waiting.popleft()
+        if len(self._waiting) > self._most:
+            self._trade_one()
+
+    def figures(self) -> list[list[Floats]]:
+        """Those of all groups handed over since the last call, in that order."""
+        while self._waiting:
+            self._trade_one()
+        found = [self._figures.get(place) or future.result() for place, future in enumerate(self._handed)]
+        self._handed, self._figures = [], {}
+        return found
+
+    def close(self) -> None:
+        """End the threads; what they have not begun is left."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _is_begun(self, place: int) -> bool:
+        return self._handed[place].running() or self._handed[place].done()
+
+    def _trade_one(self) -> None:
+        """Trade the group that has waited longest, unless a thread has just begun it."""
+        place, group = self._waiting.popleft()
+        if self._handed[place].cancel():
+            self._figures[place] = _traded(self._parts, group)
+
+
 def _compiled(plan: SweepPlan, numbers: Sequence[int]) -> Iterator[pd.DataFrame]:
-    """Signals are made here, in Python; meanwhile threads trade those that are made, in compiled code."""
+    """Signals are made here, in Python; meanwhile threads trade those that are made, in compiled code.
+
+    One thread fewer than there are processors: this one is busy too.
+    """
     from execution.engine import prepare
 
     parts = [
         _Part(prefix, first, end, prepare(plan.bars.iloc[first:end], plan.settings, plan.conversions))
         for prefix, first, end in plan.parts
     ]
-    threads = workers()
-    traded: deque[Future[list[Floats]]] = deque()
-    figures: list[list[Floats]] = []
     done: list[int] = []
     failures: dict[int, str] = {}
     yielded_at = time.monotonic()
-    with shared_indicators(plan.bars, _INDICATORS_MIB), ThreadPoolExecutor(threads) as pool:
+    with shared_indicators(plan.bars, _INDICATORS_MIB), closing(_Traders(parts, max(1, workers() - 1))) as traders:
         for group in _grouped(plan, numbers, done, failures):
-            traded.append(pool.submit(_traded, parts, group))
-            if len(traded) > 2 * threads:
-                figures.append(traded.popleft().result())
+            traders.hand_over(group)
             if time.monotonic() - yielded_at > _SECONDS_TOGETHER:
-                figures += [each.result() for each in traded]
-                traded.clear()
-                yield _tabled(parts, done, figures, failures)
-                figures, yielded_at = [], time.monotonic()
+                yield _tabled(parts, done, traders.figures(), failures)
+                yielded_at = time.monotonic()
                 done.clear()
                 failures.clear()
-        figures += [each.result() for each in traded]
-    if done or failures:
-        yield _tabled(parts, done, figures, failures)
+        if done or failures:
+            yield _tabled(parts, done, traders.figures(), failures)
 
 
-def _grouped(
-    plan: SweepPlan, numbers: Sequence[int], done: list[int], failures: dict[int, str]
-) -> Iterator[list[Signals]]:
-    """Signals of sets in groups worth a thread's while; `done` gets their numbers, `failures` the others' reasons."""
-    checked = plan.strategy.checked_signals
-    group: list[Signals] = []
-    size = 0
+def _grouped(plan: SweepPlan, numbers: Sequence[int], done: list[int], failures: dict[int, str]) -> Iterator[_Group]:
+    """The wishes of sets in groups worth a thread's while; `done` gets their numbers, `failures` the others' reasons.
+
+    They are laid out here, set by set: a thread that did so would wait for Python at every one.
+    """
+    checked, bars = plan.strategy.checked_signals, len(plan.bars)
+    rows = max(1, _BYTES_TOGETHER // bars)
+    positions = np.empty((rows, bars), np.int8)
+    stops: list[Floats | None] = []
+    targets: list[Floats | None] = []
     for number in numbers:
         try:
             signals = checked(plan.bars, plan.values(number))
         except StrategyError as error:
             failures[number] = str(error)
             continue
+        positions[len(stops)] = signals.position
         done.append(number)
-        group.append(signals)
-        size += _bytes_of(signals)
-        if size >= _BYTES_TOGETHER:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
+        stops.append(signals.stop_distance)
+        targets.append(signals.target_distance)
+        if len(stops) == rows:
+            yield _Group(positions, _stacked(stops, bars), _stacked(targets, bars))
+            positions, stops, targets = np.empty((rows, bars), np.int8), [], []
+    if stops:
+        yield _Group(positions[: len(stops)], _stacked(stops, bars), _stacked(targets, bars))
 
 
-def _traded(parts: list[_Part], group: list[Signals]) -> list[Floats]:
+def _stacked(distances: Sequence[Floats | None], bars: int) -> Floats | None:
+    """Distances a row a set; None where no set has any."""
+    if all(each is None for each in distances):
+        return None
+    none = np.full(bars, np.nan)
+    return np.stack([none if each is None else each for each in distances])
+
+
+def _traded(parts: list[_Part], group: _Group) -> list[Floats]:
     """The engine's figures of some sets, for each part of the bars."""
     from execution.engine import sweep_positions
 
     figures = []
     for part in parts:
-        positions = np.stack([signals.position[part.first : part.end] for signals in group])
-        stops = _stacked([signals.stop_distance for signals in group], part)
-        targets = _stacked([signals.target_distance for signals in group], part)
-        figures.append(sweep_positions(part.prepared, positions, stops, targets, threads=1))
+        within = slice(part.first, part.end)
+        stops, targets = (None if each is None else each[:, within] for each in (group.stops, group.targets))
+        figures.append(sweep_positions(part.prepared, group.positions[:, within], stops, targets, threads=1))
     return figures
 
 
@@ -159,18 +217,6 @@ def _unusable(figures: dict[str, Floats], prepared: Any) -> Iterator[tuple[int, 
         yield int(at), f"A stop or target lies on the wrong side of the price at {moment:%Y-%m-%d %H:%M} UTC."
     for at in np.flatnonzero((figures["trades_count"] == 0) & (figures["refused_without_stop"] > 0)):
         yield int(at), "No position could be sized: the strategy gives no stop, and the size is a risk at the stop."
-
-
-def _stacked(distances: list[Floats | None], part: _Part) -> Floats | None:
-    if all(each is None for each in distances):
-        return None
-    none = np.full(part.end - part.first, np.nan)
-    return np.stack([none if each is None else each[part.first : part.end] for each in distances])
-
-
-def _bytes_of(signals: Signals) -> int:
-    distances = (each for each in (signals.stop_distance, signals.target_distance) if each is not None)
-    return signals.position.nbytes + sum(each.nbytes for each in distances)
 
 
 def _swept(plan: SweepPlan, numbers: list[int]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
+import numpy as np
 import pandas as pd
 
 from core.errors import InputError
@@ -107,7 +108,9 @@ def infer_timeframe(times: pd.DatetimeIndex) -> Timeframe:
     if len(times) < 2:
         return Timeframe.M1
     # The lower of two middle distances: in three bars across a weekend it is the other that is a gap.
-    minutes = float((pd.Series(times).diff() / pd.Timedelta(minutes=1)).quantile(0.5, interpolation="lower"))
+    distances = np.diff(times.as_unit("ns").asi8)
+    middle = (len(distances) - 1) // 2
+    minutes = float(np.partition(distances, middle)[middle]) / 60e9
     # Calendar lengths: bars of a week stand seven days apart, of a month 28 or more; a day of spring has 23 hours.
     apart = {**_MINUTES, Timeframe.W1: 7 * 1440, Timeframe.MN1: 28 * 1440}
     # Longest that fits, not nearest: where bars are missing they stand further apart, never closer.
