@@ -133,7 +133,7 @@ def vectorbt_of(bars: pd.DataFrame, fast: Sequence[int], slow: Sequence[int]) ->
     """A sweep of vectorbt over the same crossings, up to final value, trades and largest drawdown; None without it."""
     if importlib.util.find_spec("vectorbt") is None:
         return None
-    import vectorbt as vbt  # type: ignore[import-not-found]
+    import vectorbt as vbt
 
     close, following = bars["close"], bars["open"].shift(-1).ffill()
     pairs = [(one, other) for one in fast for other in slow if one < other]

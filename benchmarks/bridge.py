@@ -1,9 +1,10 @@
-"""The bridge under load on the loopback: single ticks, batches, polling and reading beside much that is stored.
+"""The bridge under load on the loopback: ticks, idle clients, memory, polling and reading beside much that is stored.
 
 `python benchmarks/bridge.py [--quick] [--json]`. Single ticks are sent over 32 kept-alive connections by one process
 that does nothing else. The peers are the same server, key and validation included, that answers without storing, and
 that opens a connection and commits for each request; all sides are run in turn. Every tick is durable
-(`synchronous=FULL`) before its answer, but for the peer that stores nothing.
+(`synchronous=FULL`) before its answer, but for the peer that stores nothing. What much is stored is made while the
+60 s under load go by, whose figure is memory and no speed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import multiprocessing
 import os
 import selectors
 import socket
@@ -21,14 +23,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
+import psutil
 from session import ROOT
 
 KEY = "a-key-for-this-benchmark"
 CONNECTIONS = 32
+Row = tuple[str, float, float, float, str]  # name, ours, peer, the least ratio, note
+
+
+class Served(NamedTuple):
+    """Where a server listens, and its process."""
+
+    port: int
+    process: psutil.Process
 
 
 def serve(side: str, port: int) -> None:
@@ -52,7 +63,7 @@ def serve(side: str, port: int) -> None:
     def commit_each(rows: list[TickRow]) -> Entered:
         with closing(sqlite3.connect(output_folder() / "mql5_data.db", timeout=30)) as connection:
             connection.execute("PRAGMA synchronous = FULL")
-            stored = connection.executemany(ticks._INSERT, rows).rowcount
+            [stored] = ticks._insert(connection.cursor(), [rows])
             connection.commit()
         return Entered(stored)
 
@@ -62,8 +73,8 @@ def serve(side: str, port: int) -> None:
 
 
 @contextmanager
-def server(side: str, home: Path, *, one_core: bool) -> Iterator[int]:
-    """A server of one side in a process of its own; its port."""
+def server(side: str, home: Path, *, one_core: bool = False) -> Iterator[Served]:
+    """A server of one side in a process of its own, from when it answers."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -72,13 +83,15 @@ def server(side: str, home: Path, *, one_core: bool) -> Iterator[int]:
     variables["SEQUENCE_BRIDGE__TICKS_PER_SECOND"] = "100000000"
     started = subprocess.Popen([sys.executable, __file__, "--serve", side, str(port)], env={**os.environ, **variables})
     try:
-        while True:
+        while started.poll() is None:
             try:
                 socket.create_connection(("127.0.0.1", port)).close()
                 break
-            except OSError:
+            except OSError:  # it has not come to listening yet, of which nothing tells but asking
                 time.sleep(0.02)
-        yield port
+        else:
+            raise RuntimeError(f"the server {side!r} ended before it listened")
+        yield Served(port, psutil.Process(started.pid))
     finally:
         started.kill()
         started.wait()
@@ -143,6 +156,11 @@ def batch(count: int) -> bytes:
     return request("/live_data/tick", f'{{"source":"ea","ticks":[{ticks}]}}'.encode())
 
 
+def mixed(count: int) -> bytes:
+    """Nine single ticks, then a hundred together."""
+    return single(count) if count % 10 else batch(count)
+
+
 def always(path: str) -> Callable[[int], bytes]:
     """The same question again and again."""
     asked = request(path)
@@ -183,13 +201,19 @@ def main() -> int:
     if options.serve:
         serve(options.serve[0], int(options.serve[1]))
         return 0
-    seconds, rounds = (1.0, 1) if options.quick else (3.0, 3)
-    rows: list[tuple[str, float, float, float, str]] = []
+    seconds, rounds = (1.0, 3) if options.quick else (1.5, 9)
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         for one_core in (False, True):
-            rows += singles(Path(folder), seconds, rounds, one_core=one_core)
+            rows += singles(Path(folder), 0.5, rounds, one_core=one_core)
         rows.append(batches(Path(folder), seconds))
-        rows += stored(Path(folder), seconds, quick=options.quick)
+        rows.append(idle(Path(folder), seconds))
+        much = (50_000, 200_000) if options.quick else (1_000_000, 5_000_000)
+        filling = multiprocessing.get_context("spawn").Process(target=fill, args=(Path(folder) / "many", *much))
+        filling.start()
+        rows.append(memory(Path(folder), 8.0 if options.quick else 60.0))
+        filling.join()
+        rows += stored(Path(folder), seconds, much)
     met = True
     for name, ours, peer, target, note in rows:
         reached = ours / peer >= target
@@ -201,19 +225,23 @@ def main() -> int:
     return 0 if met else 1
 
 
-def singles(folder: Path, seconds: float, rounds: int, *, one_core: bool) -> list[tuple[str, float, float, float, str]]:
+def singles(folder: Path, seconds: float, rounds: int, *, one_core: bool) -> list[Row]:
     """Single ticks a second against both peers, and the slowest of them."""
-    rates: dict[str, list[float]] = {"bridge": [], "nothing": [], "commit": []}
+    sides = ("bridge", "nothing", "commit")
+    rates: dict[str, list[float]] = {side: [] for side in sides}
     latencies: list[float] = []
-    for number in range(rounds):
-        for side, found in rates.items():
-            with server(side, folder / f"{side}{number}{one_core}", one_core=one_core) as port:
-                load(port, single, seconds / 3)
+    with ExitStack() as running:
+        ports = {
+            side: running.enter_context(server(side, folder / f"{side}{one_core}", one_core=one_core)).port
+            for side in sides
+        }
+        for number in range(rounds + 1):
+            for side, port in ports.items():
                 taken = load(port, single, seconds)
-                found.append(len(taken) / seconds)
-                if side == "bridge":
-                    latencies += taken
-    ours, nothing, commit = (statistics.median(rates[side]) for side in ("bridge", "nothing", "commit"))
+                if number:  # the first round is there to warm them
+                    rates[side].append(len(taken) / seconds)
+                    latencies += taken if side == "bridge" else []
+    ours, nothing, commit = (statistics.median(rates[side]) for side in sides)
     middle, slow = statistics.median(latencies), statistics.quantiles(latencies, n=100)[98]
     where = "on one processor" if one_core else "on all processors"
     return [
@@ -223,25 +251,57 @@ def singles(folder: Path, seconds: float, rounds: int, *, one_core: bool) -> lis
     ]
 
 
-def batches(folder: Path, seconds: float) -> tuple[str, float, float, float, str]:
+def batches(folder: Path, seconds: float) -> Row:
     """Ticks a second in batches of 100."""
-    with server("bridge", folder / "batches", one_core=False) as port:
-        taken = load(port, batch, seconds, 8)
+    with server("bridge", folder / "batches") as served:
+        load(served.port, batch, seconds / 3, 8)
+        taken = load(served.port, batch, seconds, 8)
     return "ticks in batches of 100", 100 * len(taken) / seconds, 50_000, 1.0, "ticks/s against the target itself"
 
 
-def stored(folder: Path, seconds: float, *, quick: bool) -> list[tuple[str, float, float, float, str]]:
+def idle(folder: Path, seconds: float) -> Row:
+    """How long a tick takes beside nobody, and beside twenty clients of which half are silent and half amid a body."""
+    alone: list[float] = []
+    beside: list[float] = []
+    with server("bridge", folder / "idle") as served:
+        load(served.port, single, seconds / 3, 1)
+        for _ in range(3):
+            alone += load(served.port, single, seconds / 3, 1)
+            others = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(20)]
+            for other in others[::2]:
+                other.sendall(request("/live_data/tick", b"x" * 1_000)[:-999])
+            beside += load(served.port, single, seconds / 3, 1)
+            for other in others:
+                other.close()
+    ours, peer = statistics.median(alone) * 1000, statistics.median(beside) * 1000
+    return "a tick alone over one beside 20 idle clients", ours, peer, 0.8, "ms, medians; slow senders among them"
+
+
+def memory(folder: Path, seconds: float) -> Row:
+    """Resident memory after the first sixth of a long load over what it is at the end."""
+    with server("bridge", folder / "memory") as served:
+        load(served.port, mixed, seconds / 6)
+        early = served.process.memory_info().rss / 2**20
+        taken = load(served.port, mixed, seconds * 5 / 6)
+        late = served.process.memory_info().rss / 2**20
+    note = f"MiB after {seconds / 6:.0f} s and {seconds:.0f} s of load, {len(taken):,} requests between"
+    return "memory early over late", early, late, 0.9, note
+
+
+def stored(folder: Path, seconds: float, much: tuple[int, int]) -> list[Row]:
     """Polling and reading beside little and much that is stored: the little's latency over the much's."""
-    much = (50_000, 200_000) if quick else (1_000_000, 5_000_000)
     fill(folder / "few", 100, 100_000)
-    fill(folder / "many", *much)
     middles: dict[str, list[float]] = {}
-    for side in ("few", "many"):
-        with server("bridge", folder / side, one_core=False) as port:
-            for path in ("/signals/pending", "/live_data/EURUSD?limit=100"):
-                middles.setdefault(path, []).append(statistics.median(load(port, always(path), seconds, 1)))
+    paths = ("/signals/pending", "/live_data/EURUSD?limit=100")
+    with server("bridge", folder / "few") as few, server("bridge", folder / "many") as many:
+        for path in paths:
+            taken: dict[int, list[float]] = {few.port: [], many.port: []}
+            for _ in range(3):
+                for port, found in taken.items():
+                    found.extend(load(port, always(path), seconds / 3, 1))
+            middles[path] = [statistics.median(found) * 1000 for found in taken.values()]
     return [
-        (f"{path} beside much stored", few * 1000, many * 1000, 1 / 1.5, f"ms; {much} against (100, 100000)")
+        (f"{path} beside little over much", few, many, 1 / 1.5, f"ms; {much} signals and ticks against (100, 100000)")
         for path, (few, many) in middles.items()
     ]
 

@@ -269,6 +269,8 @@ class Store:
         """Turn what SQLite says into what the reader must do."""
         try:
             yield
+        except sa.exc.TimeoutError as error:  # all of this process's connections are in use
+            raise TryAgainError(f"Too much waits for {self.path} at once.", "Try again in a moment.") from error
         except (sa.exc.DBAPIError, sqlite3.Error) as error:
             cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
             explained = self._explanation(cause)

@@ -78,7 +78,7 @@ class Sweep:
 
     def cells(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """The places of each row's values in the grid, for maps of two parameters."""
-        return _cells(self.grid, self.table)
+        return _cells(self.grid, {name: self.table[name] for name in self.grid.names})
 
 
 def run_sweep(plan: SweepPlan) -> Sweep:

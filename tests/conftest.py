@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from core.store import Module, Store
 
@@ -22,6 +23,9 @@ sys.path.append(str(Path(__file__).parent))  # where `loopback` stands, the serv
 from loopback.base import served
 from loopback.histdata import HistDataServer
 from loopback.yahoo import YahooServer
+
+# `pytest --hypothesis-profile full` tries tests without a number of their own so often.
+settings.register_profile("full", max_examples=10_000, deadline=None)
 
 
 @pytest.fixture(autouse=True)

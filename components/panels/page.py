@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from data.versions import DatasetVersion
 
-Colour = Literal["green", "red", "yellow", "violet", "gray", "blue"]
+Colour = Literal["green", "red", "yellow", "violet", "gray", "blue", "orange"]
 VERDICT_COLOURS: dict[str | None, Colour] = {"PASS": "green", "WARN": "yellow", "FAIL": "red"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import pandas as pd
@@ -39,18 +40,21 @@ def show_table(
     help_texts: Mapping[str, str] | None = None,
     select: Literal["one", "many"] | None = None,
     rows: int = 12,
+    colours: Mapping[str, Callable[[Any], str]] | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> list[int]:
     """Show `table` by its column names; returns the positions of the selected rows, if rows can be selected.
 
     `formats` turn values into text (the values stay numbers), `signed` columns are coloured by their sign,
-    `right` are texts that stand like numbers, `widths` in pixels, `config` replaces a column's whole setting;
-    beyond `rows` rows the table scrolls.
+    `right` are texts that stand like numbers, `widths` in pixels, `colours` say a value's colour (#rrggbb, or
+    nothing), `config` replaces a column's whole setting; beyond `rows` rows the table scrolls.
     """
     styled = table.style.format(dict(formats or {}), na_rep="–")
     styled = styled.map(_state_colour, subset=[name for name in table.columns if table[name].dtype.kind not in "fiubM"])
     if signed:
         styled = styled.map(_sign_colour, subset=list(signed))
+    for name, colour in (colours or {}).items():
+        styled = styled.map(partial(_coloured, colour), subset=[name])
     numeric = {name for name in table.columns if table[name].dtype.kind in "fiu"} | set(right)
     config = {
         name: st.column_config.Column(
@@ -88,6 +92,10 @@ def csv_button(label: str, table: Callable[[], pd.DataFrame], file_name: str, ke
         on_click="ignore",
         key=key,
     )
+
+
+def _coloured(colour: Callable[[Any], str], value: Any) -> str:
+    return f"color: {found}" if (found := colour(value)) else ""
 
 
 def _state_colour(value: Any) -> str:

@@ -119,9 +119,7 @@ def _is_further(kind: ModelKind, setting: Parameter) -> bool:
 
 
 def _ask_values(key: str, parameters: Sequence[Parameter]) -> dict[str, Value]:
-    return {
-        each.name: ask_parameter(f"{key}.{each.name}", each, first=_AT_FIRST.get(each.name)) for each in parameters
-    }
+    return {each.name: ask_parameter(f"{key}.{each.name}", each, first=_AT_FIRST.get(each.name)) for each in parameters}
 
 
 def _show_estimate(

@@ -80,6 +80,7 @@ def build_app(settings: BridgeSettings, our_runs: OurRuns = no_runs) -> _Applica
         doc_prefix=DOCS,
         validation_error_callback=_refuse_invalid,
     )
+    app.url_map.merge_slashes = False  # an address that is not quite right is unknown, and not sent elsewhere
     app.config["MAX_CONTENT_LENGTH"] = int(settings.max_body_mib * 2**20)
     # The page itself stands at /api/v1/docs; its scripts and styles come from the package, not from the network.
     app.config["OPENAPI_HTML_STRING"] = swagger_html_string.replace("{{doc_url}}", "openapi.json").replace(
@@ -162,7 +163,7 @@ def _explain(app: OpenAPI) -> None:
             return error.response
         return refusal(HTTPStatus(error.code or 500), f"{error.name}.", error.description or "")
 
-    @app.errorhandler(Exception)
+    @app.errorhandler(Exception)  # whatever it is, a stranger is not shown it and the log is
     def _unknown(_error: Exception) -> Response:
         get_logger(__name__).exception("a request failed", path=request.path)
         return refusal(

@@ -53,6 +53,16 @@ class ImportStore:
         query = sa.select(results).order_by(results.c.id.desc()).limit(limit)
         return self._store.rows(query.where(results.c.symbol == canonical_symbol(symbol)) if symbol else query)
 
+    def listed(self, limit: int = 200) -> list[dict[str, Any]]:
+        """The imported runs, newest first, without their deals, inputs and texts; `has_deals` says whether there are.
+
+        Deals are long; who lists runs does not read them.
+        """
+        long = {"deals", "inputs", "full_results"}
+        columns = [column for column in results.c if column.name not in long]
+        has_deals = (sa.func.coalesce(sa.func.length(results.c.deals), 0) > len("[]")).label("has_deals")
+        return self._store.rows(sa.select(*columns, has_deals).order_by(results.c.id.desc()).limit(limit))
+
     def one(self, result_id: int) -> dict[str, Any] | None:
         """An imported run, or None."""
         found = self._store.rows(sa.select(results).where(results.c.id == result_id))

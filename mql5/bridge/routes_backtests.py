@@ -66,7 +66,9 @@ def add(app: OpenAPI, bridge: Bridge, prefix: str) -> None:
 
 
 def _entered(bridge: Bridge) -> tuple[dict[str, Any], bool]:
-    if uploaded := next(iter(request.files.values()), None):
+    # To ask for files reads the body as a form, and curl calls by default a form what is none.
+    is_form = request.mimetype == "multipart/form-data"
+    if is_form and (uploaded := next(iter(request.files.values()), None)):
         return bridge.imports.enter_file(uploaded.read(), uploaded.filename or "")
     body = request.get_data()
     if stripped(body)[:1] == b"{":

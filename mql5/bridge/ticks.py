@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -13,10 +14,19 @@ from core.store import Store
 from market.symbols import canonical_symbol
 from mql5.tables import MQL5_DATA
 
-_INSERT = (
+# Python gives other threads their turn at every step of SQLite. Rows go in many a step, for under load that turn costs
+# more than the row.
+_ROWS_A_STEP = (64, 32, 16, 8, 4, 2, 1)
+_INTO = (
     "INSERT INTO live_ticks (source, symbol, broker_ms, sequence, time_ms, bid, ask, last, volume, flags, stale,"
-    " received_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (source, symbol, broker_ms, sequence) DO NOTHING"
+    " received_ms) VALUES "
+)
+_ONE_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_UNLESS_THERE = " ON CONFLICT (source, symbol, broker_ms, sequence) DO NOTHING"
+_INSERTS = {rows: _INTO + ", ".join([_ONE_ROW] * rows) + _UNLESS_THERE for rows in _ROWS_A_STEP}
+_INSERT_GAP = (
+    "INSERT INTO tick_gaps (source, symbol, after_sequence, before_sequence, missing, time_ms, received_ms)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _COLUMNS = "id, source, symbol, time_ms, broker_ms, sequence, bid, ask, last, volume, flags, stale, received_ms"
 # So many rows are deleted a transaction, that ticks never wait long for it.
@@ -27,10 +37,12 @@ _SYMBOLS = (
     " SELECT (SELECT min(symbol) FROM live_ticks WHERE symbol > s.symbol) FROM s WHERE s.symbol IS NOT NULL)"
     " SELECT symbol FROM s WHERE symbol IS NOT NULL"
 )
+# A comparison of the pair (source, symbol) would read every row of the source: SQLite looks up its first half only.
 _STREAMS = (
     "WITH RECURSIVE s(source, symbol) AS (SELECT * FROM (SELECT source, symbol FROM live_ticks ORDER BY source, symbol"
-    " LIMIT 1) UNION ALL SELECT next.source, next.symbol FROM s JOIN live_ticks AS next ON next.id = (SELECT id FROM"
-    " live_ticks WHERE (source, symbol) > (s.source, s.symbol) ORDER BY source, symbol LIMIT 1))"
+    " LIMIT 1) UNION ALL SELECT next.source, next.symbol FROM s JOIN live_ticks AS next ON next.id = coalesce("
+    "(SELECT id FROM live_ticks WHERE source = s.source AND symbol > s.symbol ORDER BY symbol LIMIT 1),"
+    " (SELECT id FROM live_ticks WHERE source > s.source ORDER BY source, symbol LIMIT 1)))"
     " SELECT source, symbol FROM s"
 )
 
@@ -82,21 +94,17 @@ class TickStore:
 
     def enter(self, groups: list[list[TickRow]]) -> list[Entered]:
         """Store several groups in one transaction; when this returns they are on the disk."""
-        entered = []
         newest = dict(self._newest)
         with self.store.write() as connection:
             cursor = _cursor(connection)
-            for rows in groups:
-                gaps = _gaps(cursor, rows, newest)
-                stored = cursor.executemany(_INSERT, rows).rowcount
-                cursor.executemany(
-                    "INSERT INTO tick_gaps (source, symbol, after_sequence, before_sequence, missing, time_ms,"
-                    " received_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    gaps,
-                )
-                entered.append(Entered(stored, len(rows) - stored, gaps))
+            gaps = [_gaps(cursor, rows, newest) for rows in groups]
+            if any(gaps):
+                cursor.executemany(_INSERT_GAP, [gap for found in gaps for gap in found])
+            stored = _insert(cursor, groups)
         self._newest = newest
-        return entered
+        return [
+            Entered(count, len(rows) - count, found) for count, rows, found in zip(stored, groups, gaps, strict=True)
+        ]
 
     def newest(self, symbol: str, limit: int = 100, since_ms: int | None = None) -> list[dict[str, Any]]:
         """The last `limit` ticks of a symbol, or the first from `since_ms` (UTC) on; oldest first either way."""
@@ -188,6 +196,27 @@ def _cursor(connection: sa.Connection) -> sqlite3.Cursor:
     if driver is None:
         raise ValueError("this transaction's connection is closed")
     return driver.cursor()
+
+
+def _insert(cursor: sqlite3.Cursor, groups: list[list[TickRow]]) -> list[int]:
+    """Enter the ticks of all groups; how many of each are new. Of the same tick in two groups the first is."""
+    rows = [row for group in groups for row in group]
+    begin = stored = 0
+    for size in _ROWS_A_STEP:
+        while len(rows) - begin >= size:
+            values = list(chain.from_iterable(rows[begin : begin + size]))
+            stored += cursor.execute(_INSERTS[size], values).rowcount
+            begin += size
+    if stored == len(rows):
+        return [len(group) for group in groups]
+    query = "SELECT source, symbol, broker_ms, sequence FROM live_ticks ORDER BY id DESC LIMIT ?"
+    new = set(cursor.execute(query, (stored,)))  # the highest ids are those just given
+    counts = []
+    for group in groups:
+        mine = {row[:4] for row in group} & new
+        new -= mine
+        counts.append(len(mine))
+    return counts
 
 
 def _gaps(cursor: sqlite3.Cursor, rows: list[TickRow], newest: dict[tuple[str, str], tuple[int, int]]) -> list[Gap]:

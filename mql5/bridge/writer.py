@@ -16,6 +16,9 @@ from core.log import get_logger
 from mql5.bridge.ticks import Entered, TickRow
 
 _TOGETHER = 20_000  # ticks a transaction; more would make the first of them wait
+# While several send at once a commit waits until no more of them come: thirty cost not twice what one does.
+_STILL_SECONDS = 0.0003
+_LINGER_SECONDS = 0.003
 _PATIENCE_SECONDS = 30.0
 
 
@@ -85,6 +88,8 @@ class TickWriter:
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
+            if self._queue.qsize():
+                self._linger()
             together, count, ends = [first], len(first.rows), False
             while count < _TOGETHER and not ends:
                 try:
@@ -103,6 +108,13 @@ class TickWriter:
                 waiting.done.release()
             if ends:
                 return
+
+    def _linger(self) -> None:
+        """Wait while the queue still grows, a few milliseconds at most."""
+        until, seen = time.perf_counter() + _LINGER_SECONDS, 0
+        while seen < self._queue.qsize() and self.depth < _TOGETHER and time.perf_counter() < until:
+            seen = self._queue.qsize()
+            time.sleep(_STILL_SECONDS)
 
     def _write(self, together: list[_Waiting]) -> None:
         began = time.perf_counter()

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from bridging import Client, tick
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -96,6 +97,16 @@ def test_a_fault_of_our_own_shows_no_trace(client: Client, monkeypatch: pytest.M
     assert answer.status_code == 500
     assert b"secret" not in answer.data
     assert b"Traceback" not in answer.data
+
+
+def test_a_crowd_before_the_database_is_told_to_come_again(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(*_args: object) -> None:
+        raise sa.exc.TimeoutError("the pool is used up")
+
+    monkeypatch.setattr(sa.Engine, "connect", wait)
+    answer = client.get("/ticks/gaps")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert b"pool" not in answer.data
 
 
 def test_metrics_count_what_came(client: Client) -> None:

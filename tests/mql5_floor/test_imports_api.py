@@ -109,3 +109,23 @@ def test_a_watched_folder_imports_a_file_that_stands_still_once(client: Client, 
     (tmp_path / "common" / "run.json").write_bytes(exported())  # it was still being written
     assert [watched.look(), watched.look(), watched.look()] == [0, 1, 0]
     assert len(client.bridge.imports.all("EURUSD")) == 1
+
+
+def test_a_file_that_cannot_be_read_now_holds_up_no_other_and_is_taken_later(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_bytes(exported(name))
+    watched = WatchedFolder(tmp_path, client.bridge.imports)
+    watched.look()
+    with monkeypatch.context() as held:
+        read = Path.read_bytes
+
+        def refuse(file: Path) -> bytes:
+            if file.name == "a.json":
+                raise PermissionError(13, "held by its writer", str(file))
+            return read(file)
+
+        held.setattr(Path, "read_bytes", refuse)
+        assert watched.look() == 1
+    assert [watched.look(), watched.look()] == [1, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -172,11 +173,14 @@ def test_a_signal_that_makes_no_sense_is_refused_with_the_reason(
 def test_a_hundred_posts_of_one_signal_at_once_are_one_row_and_all_answered(client: Client) -> None:
     body = {**SPEC_SIGNAL, "idempotency_key": "once"}
 
+    together = Barrier(100)
+
     def post(_number: int) -> tuple[int, int]:
+        together.wait(60)
         asked = client.app.test_client().post("/api/v1/signals/create", json=body, headers=client.headers)
         return asked.status_code, asked.json["signal_id"]
 
-    with ThreadPoolExecutor(20) as threads:
+    with ThreadPoolExecutor(100) as threads:
         answers = set(threads.map(post, range(100)))
     assert len(answers) == 1
     assert answers.pop()[0] == 200

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
-import socket
 import sqlite3
-import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from contextlib import closing
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bridging import Client, tick
+from bridging import Client, Server, tick
 
-import workbench
 from mql5.bridge.intake import Offsets, read_ticks
 from mql5.bridge.state import Allowance, TooManyTicksError
 from mql5.bridge.ticks import Entered, TickRow, TickStore
 from mql5.bridge.writer import TickWriter, WriterBusyError
 
-ROOT = Path(workbench.__file__).parent
 SPEC_TICK = {"symbol": "GBPUSD", "bid": 1.2534, "ask": 1.2536, "volume": 1000000, "timestamp": 1701956400.0}
 
 
@@ -125,6 +117,17 @@ def test_a_gap_across_a_restart_of_the_bridge_is_seen(home: Path) -> None:
     assert [gap.missing for gap in entered.gaps] == [2]
 
 
+def test_each_message_of_a_commit_is_told_which_of_its_ticks_are_new(home: Path) -> None:
+    ticks = TickStore()
+    ticks.enter([[row(number) for number in range(1, 8)]])
+    again = [[row(8), row(3)], [row(8)], [row(9), row(9), row(10)], [row(1), row(2)], [row(8, "GBPUSD")]]
+    again.append([row(number) for number in range(5, 205)])
+    told = [(entered.stored, entered.duplicates) for entered in ticks.enter(again)]
+    assert told == [(1, 1), (0, 1), (2, 1), (0, 2), (1, 0), (194, 6)]
+    assert [entered.stored for entered in ticks.enter([[row(1)], [row(2)]])] == [0, 0]
+    assert [each["sequence"] for each in ticks.newest("EURUSD", 1000)] == [*range(1, 205)]
+
+
 def test_since_reads_forward_and_the_limit_reads_the_newest(home: Path) -> None:
     ticks = TickStore()
     ticks.enter([[row(number) for number in range(1, 101)]])
@@ -189,64 +192,6 @@ def test_a_key_that_sends_too_much_waits_and_others_do_not() -> None:
     with pytest.raises(TooManyTicksError):
         allowance.take(1, 1)
     allowance.take(2, 1)
-
-
-class Server:
-    """A bridge in a process of its own."""
-
-    def __init__(self, home: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        self.home = home
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mql5.api_server"],
-            cwd=ROOT,
-            env={**os.environ, "SEQUENCE_BRIDGE_PORT": str(self.port)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/health", timeout=1):
-                    return
-            except (OSError, HTTPException):
-                time.sleep(0.02)
-        raise AssertionError("the bridge did not start")
-
-    def kill(self) -> None:
-        assert self.process
-        self.process.send_signal(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
-        self.process.wait()
-
-    def post(self, body: dict[str, Any]) -> dict[str, Any]:
-        key = (self.home / "output_central" / "bridge.key").read_text(encoding="ascii").strip()
-        asked = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/api/v1/live_data/tick",
-            data=json.dumps(body).encode(),
-            headers={"X-API-Key": key},
-        )
-        with urllib.request.urlopen(asked, timeout=10) as answer:
-            said: dict[str, Any] = json.load(answer)
-            return said
-
-
-def test_a_real_server_answers_and_a_client_that_leaves_early_harms_nobody(home: Path) -> None:
-    server = Server(home)
-    server.start()
-    try:
-        for _ in range(20):
-            with socket.create_connection(("127.0.0.1", server.port)) as leaver:
-                leaver.sendall(
-                    b"POST /api/v1/live_data/tick HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 50\r\n\r\n{"
-                )
-        assert server.post(tick(1))["stored"] == 1
-    finally:
-        server.kill()
 
 
 @pytest.mark.faults
