@@ -14,6 +14,7 @@ from data.pipeline_controller import DataConfig, DatasetVersion, Tell, controlle
 from execution.backtest_manager import StoredRun, manager
 from execution.jobs import queue as backtest_queue
 from execution.sweep_store import list_sweeps
+from scanner.jobs import queue as scan_queue
 from train.jobs import queue as train_queue
 from train.training_manager import manager as training
 
@@ -92,6 +93,22 @@ MODEL = PageEntry(
     "model",
     "The card of one trained model beside its baseline. Needs a training job.",
 )
+SCANNER = PageEntry(
+    "pages/trading/scanner.py",
+    "Scanner",
+    ":material/radar:",
+    "Trading",
+    "scanner",
+    "Setups on closed bars, ranked, and what such patterns were worth. Needs bars.",
+)
+BRIDGE = PageEntry(
+    "pages/trading/mql5_bridge.py",
+    "MQL5 Bridge",
+    ":material/swap_horiz:",
+    "Trading",
+    "mql5_bridge",
+    "What MetaTrader sends and what it is told. First content: a terminal with the Expert Advisor.",
+)
 JOBS_PAGE = PageEntry(
     "pages/system/jobs.py",
     "Jobs",
@@ -108,15 +125,33 @@ EXPLORER = PageEntry(
     "explorer",
     "Tables, rows, search and SQL over every database. First content: any data.",
 )
-PAGES = (OVERVIEW, DATA_PIPELINE, DATASET, BACKTESTING, SWEEP, COMPARE, TRAINING, MODEL, JOBS_PAGE, EXPLORER)
+PAGES = (
+    OVERVIEW,
+    DATA_PIPELINE,
+    DATASET,
+    BACKTESTING,
+    SWEEP,
+    COMPARE,
+    TRAINING,
+    MODEL,
+    SCANNER,
+    BRIDGE,
+    JOBS_PAGE,
+    EXPLORER,
+)
 
 # A kind names the function that does it, so that only the job's own process imports it.
 JOBS = JobRegistry(
     "workbench:JOBS",
-    {"data": data_queue, "backtest": backtest_queue, "train": train_queue},
+    {"data": data_queue, "scan": scan_queue, "backtest": backtest_queue, "train": train_queue},
     {
         "data": {
             kind.name: kind for kind in (Kind("collect", "data.jobs:collect"), Kind("sample", "workbench:sample"))
+        },
+        # Two scans at once would find the same newer bars twice.
+        "scan": {
+            kind.name: kind
+            for kind in (Kind("scan", "scanner.jobs:scan", at_once=1), Kind("rank", "scanner.jobs:rank", at_once=1))
         },
         # A sweep takes every processor; two at once would only share them.
         "backtest": {

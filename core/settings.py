@@ -125,6 +125,45 @@ class ParallelSettings(_Section):
     workers: int = Field(0, ge=0, le=1024)
 
 
+class ScannerSettings(_Section):
+    """How patterns are found, what each counts in a setup, and what a setup must have to be shown as one."""
+
+    liquidity_lookback: int = Field(20, ge=2, le=10_000)
+    swing_lookback: int = Field(10, ge=1, le=10_000)
+    fvg_threshold: float = Field(0.0001, ge=0, le=1)
+    order_block_body_ratio: float = Field(0.6, ge=0, le=1)
+    timeframes: str = "M15, H1, H4, D1"
+    scan_bars: int = Field(5_000, ge=100)
+    weight_liquidity_sweep: float = Field(2.0, ge=0, le=100)
+    weight_bos: float = Field(1.0, ge=0, le=100)
+    weight_choch: float = Field(2.0, ge=0, le=100)
+    weight_fvg: float = Field(1.0, ge=0, le=100)
+    weight_order_block: float = Field(1.5, ge=0, le=100)
+    weight_discount: float = Field(0.5, ge=0, le=100)
+    weight_kill_zone: float = Field(0.5, ge=0, le=100)
+    weight_against: float = Field(0.5, ge=0, le=100)
+    higher_timeframe_factor: float = Field(1.5, gt=0, le=10)
+    half_life_bars: float = Field(10.0, gt=0)
+    maximum_age_bars: int = Field(50, ge=0)
+    minimum_score: float = Field(4.0, gt=0)
+    minimum_patterns: int = Field(2, ge=1, le=5)
+    minimum_risk_reward: float = Field(1.5, ge=0)
+    maximum_cost_to_atr: float = Field(0.25, gt=0)
+    maximum_stop_atr: float = Field(4.0, gt=0)
+    stop_buffer_atr: float = Field(0.1, ge=0)
+    target_r: float = Field(2.0, gt=0)
+    setup_bars: int = Field(24, ge=1)
+
+
+class VolatilitySettings(_Section):
+    """How pairs are ranked by their volatility, and how many of them are traded."""
+
+    atr_period: int = Field(14, ge=1, le=10_000)
+    min_threshold: float = Field(0.001, ge=0, lt=1)
+    top_n_pairs: int = Field(10, ge=1)
+    lookback_bars: int = Field(200, ge=2, le=100_000)
+
+
 class TrainingSettings(_Section):
     """How many models are trained at once, in what room, how long one may serve, and what is sampled meanwhile."""
 
@@ -200,6 +239,8 @@ class Settings(BaseSettings):
     sources: SourcesSettings = SourcesSettings()
     jobs: JobsSettings = JobsSettings()
     parallel: ParallelSettings = ParallelSettings()
+    scanner: ScannerSettings = ScannerSettings()
+    volatility: VolatilitySettings = VolatilitySettings()
     training: TrainingSettings = TrainingSettings()
     backtest: BacktestSettings = BacktestSettings()
     bridge: BridgeSettings = BridgeSettings()

@@ -35,6 +35,7 @@ from execution.metrics import METRICS
 from execution.registry import find_strategies
 from execution.tables import BACKTEST_RESULTS
 from mql5.tables import MQL5_DATA
+from scanner.tables import SCANNER
 from train.jobs import queue
 from train.jobs import train as train_here
 from train.tables import TRAINING_JOBS
@@ -47,7 +48,7 @@ PAPERS = [*DOCS, *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHA
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)[^)]*\)")
 HEADING = re.compile(r"### `(\w+)`")
 PREFIXES = (2, 120, 121, 600, 2500, 4999)
-MODULES = (DATA_PIPELINE, MARKET_DATA, TRAINING_JOBS, BACKTEST_RESULTS, MQL5_DATA, OPERATIONS)
+MODULES = (DATA_PIPELINE, MARKET_DATA, SCANNER, TRAINING_JOBS, BACKTEST_RESULTS, MQL5_DATA, OPERATIONS)
 
 Column = tuple[str, str, str]
 

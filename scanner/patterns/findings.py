@@ -121,8 +121,8 @@ class Findings:
 
 
 def joined(parts: Iterable[Findings]) -> Findings:
-    """Findings of several patterns in the same bars, in the order in which they became known."""
+    """Findings of several patterns in the same bars, in the order in which they became known, then of their kinds."""
     found = list(parts)
     columns = {field.name: np.concatenate([getattr(part, field.name) for part in found]) for field in fields(Findings)}
-    order = np.lexsort((columns["kind"], columns["formed"], columns["known"]))
+    order = np.lexsort((columns["kind"], columns["known"]))  # a stable order
     return Findings(**{name: column[order] for name, column in columns.items()})
