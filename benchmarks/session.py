@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,8 +85,8 @@ async def _run(connection: Any, page: str, query: str) -> Answer:
     raise RuntimeError("the server closed the session")
 
 
-def report(rows: list[tuple[str, float, float, float, str]], *, as_json: bool) -> int:
-    """Print (name, ours, peer, highest ratio, note) a line each; 0 when every target is met."""
+def report(rows: Iterable[tuple[str, float, float, float, str]], *, as_json: bool) -> int:
+    """Print (name, ours, peer, highest ratio, note) a line each as they come; 0 when every target is met."""
     met = True
     for name, ours, peer, target, note in rows:
         ratio = ours / peer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +16,11 @@ import pandas as pd
 import pytest
 from playwright.sync_api import expect
 from report_files.made import Deal, report_html
+
+sys.path.append(str(Path(__file__).parents[1] / "mql5"))
+
+import expert_terminal
+from mql5_translate import COMPILER, EXPERTS, build
 
 import workbench
 from execution.backtest_manager import manager
@@ -117,6 +123,33 @@ def test_a_terminal_streams_and_executes_while_the_page_shows_it(bench: Any, bri
     assert SignalStore().one(1)["deal_ticket"] == 77
     expect(bench.page.get_by_test_id("stException")).to_have_count(0)
     expect(bench.page.get_by_test_id("stAlert").filter(has_text="What to do")).to_have_count(0)
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no g++ on this machine (Debian: apt-get install g++)")
+def test_the_compiled_expert_streams_and_trades_while_the_page_shows_it(
+    bench: Any, bridge_port: int, tmp_path: Path
+) -> None:
+    program = tmp_path / "expert"
+    build(EXPERTS / "SequenceBridge.mq5", program)
+    bench.open("/mql5_bridge", "MQL5 Bridge")
+    expect(bench.page.get_by_text(f"listening on 127.0.0.1:{bridge_port}")).to_be_visible()
+    terminal = expert_terminal.Terminal(
+        program, tmp_path / "terminal", f"http://127.0.0.1:{bridge_port}", make_key(bench, "expert")
+    )
+    terminal.ticks = expert_terminal.some_ticks(600)
+    terminal.start()
+    try:
+        expect(metric(bench, "Ticks today")).to_contain_text(re.compile(r"5[79]\d|600"))
+        expect(bench.page.get_by_text("DEMO", exact=True).first).to_be_visible()
+        bench.page.get_by_role("button", name="Create a signal").click()
+        bench.page.get_by_role("button", name="Create signal", exact=True).click()
+        expect(metric(bench, "Signals today")).to_contain_text("1 filled")
+        expect(bench.page.get_by_text("pending › leased › sent › executed in")).to_be_visible()
+    finally:
+        terminal.stop()
+    [deal] = terminal.deals()
+    assert deal[-1] == "sig:1"
+    assert SignalStore().one(1)["retcode"] == 10009
 
 
 def report_of(run_id: str) -> bytes:
