@@ -87,7 +87,8 @@ def _with_contract_columns(frame: pd.DataFrame) -> pd.DataFrame:
         )
     # Case matters only for the columns of the contract; all others keep their names.
     known = {*RAW_COLUMNS, *OPTIONAL_RAW_COLUMNS}
-    bars = frame.rename(columns={name: str(name).lower() for name in frame.columns if str(name).lower() in known})
+    other = {name: str(name).lower() for name in frame.columns if str(name).lower() in known and name not in known}
+    bars = frame.rename(columns=other) if other else frame.copy(deep=False)
     if bars.columns.duplicated().any():
         twice = bars.columns[bars.columns.duplicated()][0]
         raise BarsError(f"The column {twice!r} is there twice.", "Rename or drop one of the two.")

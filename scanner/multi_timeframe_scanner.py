@@ -27,7 +27,6 @@ from scanner.layers import Layer, layers_of, parse_timeframes, timeframe_of
 from scanner.patterns.all import find_patterns
 from scanner.patterns.findings import Kind
 from scanner.patterns.settings import PatternSettings
-from scanner.records import finding_dicts
 from scanner.scan import configured_timeframes, pattern_settings
 from scanner.setups import Candidates, Setup, SetupSettings, find_candidates
 
@@ -78,7 +77,7 @@ class UniversalScanner:
         """Findings of some kinds (all without any); `changed` are pattern settings. Raises BarsError or InputError."""
         bars = self._closed(df, asset_class)
         settings = _changed(self.patterns, changed) if changed else self.patterns
-        return finding_dicts(find_patterns(bars, settings, asset_class, kinds), pd.DatetimeIndex(bars.index))
+        return find_patterns(bars, settings, asset_class, kinds).records(pd.DatetimeIndex(bars.index))
 
     def _closed(self, df: pd.DataFrame, asset_class: AssetClass, timeframe: Timeframe | None = None) -> pd.DataFrame:
         bars = check_bars(df)

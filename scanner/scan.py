@@ -25,7 +25,6 @@ from scanner.layers import Layer, layer_of, parse_timeframes
 from scanner.patterns.findings import LASTS, Findings, Kind
 from scanner.patterns.settings import PatternSettings
 from scanner.reading import STORE, VERSION, bars_since, newest_bars, version_bars
-from scanner.records import finding_dicts
 from scanner.setups import Candidates, Setup, SetupSettings, find_candidates
 
 
@@ -212,8 +211,8 @@ def _said(asked: Asked, read: _Read, layer: Layer, candidates: Candidates) -> Se
         kinds=kinds_of(found),
         scores={str(points): int(count) for points, count in zip(cut.tolist(), counts.tolist(), strict=True)},
         read_ms=read.milliseconds,
-        new=finding_dicts(found.where(new), layer.times),
-        ended=finding_dicts(found.where(ended), layer.times),
+        new=found.where(new).records(layer.times),
+        ended=found.where(ended).records(layer.times),
         setups=candidates.where(fresh).setups(),
         ended_setups=candidates.where(over).setups(),
     )

@@ -50,6 +50,10 @@ class End(_Named):
     REPLACED = 5
 
 
+_KINDS = [kind.words for kind in Kind]
+_ENDS = [end.words if end else "" for end in End]
+
+
 @dataclass(frozen=True)
 class Findings:
     """Findings in one symbol's bars of one timeframe, in the order in which they became known.
@@ -96,25 +100,49 @@ class Findings:
         )
 
     def records(self, times: pd.DatetimeIndex) -> list[dict[str, Any]]:
-        """Each as a dictionary; `times` are the open times of the bars. `ended_at` is None while it lasts."""
-        return self.frame(times).to_dict("records")  # type: ignore[return-value]
+        """Each as a dictionary with the columns of `frame`; `times` are the open times of the bars.
+
+        Times are aware datetimes in UTC, `ended_at` is None while it lasts.
+        """
+        places, where = np.unique(np.concatenate([self.formed, self.known, self.ended]), return_inverse=True)
+        lasts = len(places) > 0 and places[0] == LASTS
+        stamps = [*([None] if lasts else []), *times[places[1:] if lasts else places].to_pydatetime().tolist()]
+        formed, known, ended = where.reshape(3, -1).tolist()
+        columns = zip(
+            self.kind.tolist(), self.direction.tolist(), self.level.tolist(), self.low.tolist(), self.high.tolist(),
+            formed, known, ended, self.end.tolist(), self.strength.tolist(), strict=True,
+        )  # fmt: skip
+        return [
+            {
+                "kind": _KINDS[kind],
+                "direction": "bullish" if direction > 0 else "bearish",
+                "level": level,
+                "low": low,
+                "high": high,
+                "formed_at": stamps[formed_place],
+                "known_at": stamps[known_place],
+                "ended_at": stamps[ended_place],
+                "end": _ENDS[end],
+                "strength": strength,
+            }
+            for kind, direction, level, low, high, formed_place, known_place, ended_place, end, strength in columns
+        ]
 
     def frame(self, times: pd.DatetimeIndex) -> pd.DataFrame:
         """A row each: kind, direction, level, low, high, formed_at, known_at, ended_at, end, strength."""
         lasts = self.ended == LASTS
-        stamps = times.to_numpy()
-        ended = pd.Series(pd.DatetimeIndex(stamps[np.where(lasts, 0, self.ended)], tz="UTC")) if len(self) else None
+        ended = pd.Series(times[np.where(lasts, 0, self.ended)]).mask(lasts) if len(self) else times[:0]
         return pd.DataFrame(
             {
-                "kind": [Kind(code).words for code in self.kind],
+                "kind": [_KINDS[code] for code in self.kind.tolist()],
                 "direction": np.where(self.direction > 0, "bullish", "bearish"),
                 "level": self.level,
                 "low": self.low,
                 "high": self.high,
                 "formed_at": times[self.formed],
                 "known_at": times[self.known],
-                "ended_at": pd.DatetimeIndex([], tz="UTC") if ended is None else ended.mask(lasts),
-                "end": [End(code).words if code else "" for code in self.end],
+                "ended_at": ended,
+                "end": [_ENDS[code] for code in self.end.tolist()],
                 "strength": self.strength,
             }
         )

@@ -16,7 +16,6 @@ from scanner.multi_timeframe_scanner import MultiTimeframeScanner, UniversalScan
 from scanner.patterns.all import find_patterns
 from scanner.patterns.findings import Kind
 from scanner.patterns.settings import PatternSettings
-from scanner.records import finding_dicts
 
 PROMISED = {"kind", "direction", "level", "formed_at", "known_at", "ended_at", "strength"}
 DETECT = ("detect_liquidity_sweeps", "detect_break_of_structure", "detect_fair_value_gaps", "detect_order_blocks")
@@ -73,8 +72,8 @@ def test_the_dictionaries_say_what_the_columns_say(sample: pd.DataFrame) -> None
     times = pd.DatetimeIndex(sample.index)
     for rows in (len(sample), 300, 30, 2):
         found = find_patterns(sample.iloc[:rows], PatternSettings(swing_lookback=2))
-        framed = found.records(times[:rows])
-        ours = finding_dicts(found, times[:rows])
+        framed = found.frame(times[:rows]).to_dict("records")
+        ours = found.records(times[:rows])
         assert len(ours) == len(framed)
         for one, other in zip(ours, framed, strict=True):
             assert list(one) == list(other)
