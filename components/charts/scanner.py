@@ -218,7 +218,7 @@ def _add_zones(figure: go.Figure, bars: pd.DataFrame, zones: np.ndarray[Any, Any
             x, y = _polygons(corners)
             figure.add_scatter(
                 x=x, y=y, fill="toself", fillcolor=_faint(colour, 0.07), line={"width": 0}, mode="lines", name=words,
-                hoverinfo="skip", legendgroup="zones",
+                hoverinfo="skip",
             )  # fmt: skip
 
 

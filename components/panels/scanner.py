@@ -27,6 +27,7 @@ SETUPS = Listing(
     {"tf": None, "side": None, "session": None, "score": None, "state": None},
 )
 SERIES = "series"  # the name of the chosen series in session and address
+AT = "at"  # the moment that the slider names, in the address
 SIDES = {"bullish": "long", "bearish": "short"}
 _OUTSIDE = "outside"
 # Beside the score they fill two thirds of 1158 px, with the column of the selection.
@@ -53,12 +54,16 @@ def choose_setup(setups: pd.DataFrame, every: Sequence[ScannedSeries]) -> None:
         str(number_of): keys.get(int(scan)) for number_of, scan in zip(setups["id"], setups["scan_id"], strict=True)
     }
     before = st.session_state.get(SETUPS.name)
+    wanted = before or st.query_params.get(SETUPS.name)
     open_asked(SETUPS, list(of_setup))
     asked = st.session_state.get(SETUPS.name, st.query_params.get(SETUPS.name))
-    is_new = asked is not None and asked != before
+    # One that is gone was replaced by the newest: no reason to leave the series that the address names.
+    is_new = asked is not None and asked != before and (wanted is None or wanted in of_setup)
     nothing_chosen = SERIES not in st.session_state and SERIES not in st.query_params
     if (is_new or nothing_chosen) and (of := of_setup.get(asked or next(iter(of_setup), ""))):
         st.session_state[SERIES] = of
+        if before is not None:
+            st.query_params.pop(AT, None)  # the moment was one of another series
 
 
 def opened_setup(setups: pd.DataFrame, series: ScannedSeries) -> pd.Series | None:
@@ -272,7 +277,7 @@ def show_parts(setup: Mapping[str, Any] | pd.Series, key: str) -> None:
             "Adds": "Weight of the kind × factor for each timeframe above × half for each half life of its age.",
             "Age": "In bars of the part's own timeframe.",
         },
-        rows=10,
+        rows=14,
     )
 
 

@@ -16,10 +16,10 @@ from components.charts.detail import stretch
 from components.charts.scanner import SHOWN, DrawnSetup, patterns_figure, strongest, timeframe_figure
 from components.numbers import DASH, number, stamp
 from components.panels.chart import BOX_HINT, Span, ask_span, drawn_words, show_figure, show_still
-from components.panels.page import card
-from components.panels.scanner import SIDES
+from components.panels.page import card, columns
+from components.panels.scanner import AT, SIDES
 from components.panels.scanner_data import Picture, ScannedSeries, family, layer_shown, picture_of
-from components.panels.table import show_table
+from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
 from core.settings import current_settings
 from market.calendar import bar_end
@@ -54,8 +54,10 @@ def show_chart(series: ScannedSeries, every: Sequence[ScannedSeries], setup: pd.
     """Candles and patterns of the chosen series, only with what was known at the bar that the slider names."""
     picture = picture_of(series, every)
     with card(f"{series.symbol} {series.timeframe}, patterns known at the slider's bar", f"UTC · {BOX_HINT}"):
-        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        left, right = columns([3, 7])
+        with left:
             span = ask_span(_CHART, series.key, default="1M")
+        with right:
             shown = st.pills(
                 "Shown",
                 list(SHOWN),
@@ -64,9 +66,9 @@ def show_chart(series: ScannedSeries, every: Sequence[ScannedSeries], setup: pd.
                 key="scanner.shown",
                 label_visibility="collapsed",
             )
-            later = st.toggle("Later bars, dimmed", value=True, key="scanner.later")
         window = _cut(picture.layer.bars, span)
         at = ask_moment(series, window, setup)
+        later = st.toggle("Later bars, dimmed", value=True, key="scanner.later") if at < window.index[-1] else False
         place = int(picture.layer.times.searchsorted(at))
         found = _seen(picture.layer, place, window.index[0])
         found = found[found["kind"].isin([kind for name in shown for kind in SHOWN[name]])]
@@ -86,6 +88,7 @@ def show_chart(series: ScannedSeries, every: Sequence[ScannedSeries], setup: pd.
         )
         show_figure(figure, _CHART, f"scanner_{series.key}", series.key)
         _tell(view)
+        csv_button("Findings as CSV", lambda: view.found, f"findings_{series.key}.csv", key="scanner.findings.csv")
 
 
 def ask_moment(series: ScannedSeries, window: pd.DataFrame, setup: pd.Series | None = None) -> pd.Timestamp:
@@ -94,19 +97,20 @@ def ask_moment(series: ScannedSeries, window: pd.DataFrame, setup: pd.Series | N
     key = moment_key(series)
     first, last = (moment.to_pydatetime() for moment in (times[0], times[-1]))
     held = st.session_state.get(key, _asked(series) or last)
-    st.session_state[key] = min(max(held, first), last)
+    st.session_state[key] = held if first <= held <= last else last
     at = _bar_at(times, st.session_state[key])
 
     def go(to: int) -> None:
         st.session_state[key] = times[min(max(to, 0), len(times) - 1)].to_pydatetime()
 
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
-        if last > first:
-            step = series.timeframe.delta.to_pytimedelta()
-            st.slider("As seen at", first, last, key=key, step=step, format="ddd D MMM YYYY HH:mm")
+    left, right = columns([5, 4])
+    if last > first:
+        step = series.timeframe.delta.to_pytimedelta()
+        left.slider("As seen at", first, last, key=key, step=step, format="ddd D MMM YYYY HH:mm")
+    with right, st.container(horizontal=True, height="stretch", vertical_alignment="bottom", gap="xsmall"):
         made = None if setup is None else int(times.searchsorted(setup["known_at"], side="right")) - 1
         for label, icon, to in (
-            ("When it was made", "flag", made if made is not None and made >= 0 else None),
+            ("When made", "flag", made if made is not None and made >= 0 else None),
             ("Bar before", "chevron_left", at - 1 if at else None),
             ("Next bar", "chevron_right", at + 1 if at + 1 < len(times) else None),
             ("Last bar", "last_page", len(times) - 1 if at + 1 < len(times) else None),
@@ -119,9 +123,9 @@ def ask_moment(series: ScannedSeries, window: pd.DataFrame, setup: pd.Series | N
                 on_click=partial(go, at if to is None else to),
             )
     if at + 1 < len(times):
-        st.query_params["at"] = f"{times[at]:%Y-%m-%dT%H:%M}"
+        st.query_params[AT] = f"{times[at]:%Y-%m-%dT%H:%M}"
     else:
-        st.query_params.pop("at", None)
+        st.query_params.pop(AT, None)
     return times[at]
 
 
@@ -252,7 +256,7 @@ def _bar_at(times: pd.DatetimeIndex, moment: datetime) -> int:
 
 def _asked(series: ScannedSeries) -> datetime | None:
     """The time that the address names."""
-    text = st.query_params.get("at")
+    text = st.query_params.get(AT)
     try:
         return pd.Timestamp(text, tz="UTC").to_pydatetime() if text else None
     except ValueError:

@@ -255,7 +255,8 @@ def show_volatility(ranks: pd.DataFrame, symbols: Sequence[str]) -> None:
                 "Timeframe", [str(each) for each in Timeframe], index=[*Timeframe].index(Timeframe.H1),
                 key="scanner.rank.timeframe", width=120,
             )  # fmt: skip
-            waits = _rank_job() is not None and _rank_job().is_open  # type: ignore[union-attr]
+            newest = _rank_job()
+            waits = newest is not None and newest.is_open
             if st.button(
                 f"Rank {number(len(symbols))} symbols", key="scanner.rank", icon=":material/leaderboard:",
                 disabled=waits or not symbols,
@@ -263,7 +264,7 @@ def show_volatility(ranks: pd.DataFrame, symbols: Sequence[str]) -> None:
                 arguments = rank_arguments(None, timeframe)
                 JOBS.submit("scan", "rank", arguments, rank_title(arguments))
                 st.rerun()
-        _show_rank_failure(_rank_job())
+        _show_rank_failure(newest)
         if not symbols:
             st.markdown("Only stored bars are ranked, and there are none. Collect bars, or run the sample workflow.")
         if ranks.empty:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from components.panels.choice import choose
 from components.panels.failure import failures_shown
+from components.panels.page import columns
 from components.panels.scanner import SERIES, choose_setup, opened_setup, show_setups
 from components.panels.scanner_chart import show_chart, show_timeframes
 from components.panels.scanner_data import ScannedSeries
@@ -37,7 +38,8 @@ def ask_view(every: Sequence[ScannedSeries]) -> Chosen:
     setups = list_setups()
     choose_setup(setups, every)
     by_key = {each.key: each for each in every}
-    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+    left, right = columns([2, 1])
+    with left:
         view = st.segmented_control(
             "View",
             list(_VIEWS),
@@ -47,6 +49,7 @@ def ask_view(every: Sequence[ScannedSeries]) -> Chosen:
             bind="query-params",
             label_visibility="collapsed",
         )
+    with right:
         key = choose("Series", list(by_key), SERIES, lambda each: by_key[each].label, show_label=False)
     return Chosen(view, by_key[key], every, setups)
 

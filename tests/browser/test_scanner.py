@@ -37,9 +37,6 @@ def test_the_sample_is_scanned_and_a_setup_opened(sample: str, bench: Any) -> No
     bench.open("/scanner", "Scanner")
     expect(bench.page.get_by_text("No scan yet", exact=True)).to_be_visible()
     bench.page.get_by_role("radio", name="Datasets").click()
-    expect(
-        bench.page.get_by_text("choose one or several").or_(bench.page.get_by_text("EURUSD H1")).first
-    ).to_be_visible()
     bench.press("scanner-scan")
     expect(bench.page.get_by_text(re.compile("Score of EURUSD"))).to_be_visible()
     expect(bench.page.locator(".st-key-scanner-chart .main-svg").first).to_be_visible()
@@ -51,7 +48,7 @@ def test_the_sample_is_scanned_and_a_setup_opened(sample: str, bench: Any) -> No
     bench.page.mouse.click(box["x"] + 16, box["y"] + 36 + 28 + 14)  # the second row
     expect(bench.page).to_have_url(re.compile(f"setup={setups['id'].iloc[1]}"))
     bench.settled("Scanner")
-    bench.press("scanner-rewrites")
+    bench.page.get_by_role("button", name="Count rewrites").click()
     expect(bench.page.get_by_text("0 rewrites / 200 prefixes")).to_be_visible()
 
 

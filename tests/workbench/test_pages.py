@@ -62,6 +62,7 @@ def test_a_page_of_a_filled_workbench_shows_figures(
         workbench.SWEEP,
         workbench.TRAINING,
         workbench.MODEL,
+        workbench.SCANNER,
         workbench.BRIDGE,
     }:  # which need what the sample workflow does not make
         return

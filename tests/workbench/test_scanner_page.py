@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 import workbench
 from core.jobs import Job, JobStatus
+from core.settings import output_folder
 from data.bar_store import BarStore
 from data.pipeline_controller import controller
 from data.sources.sample import SampleSource
@@ -234,12 +235,14 @@ def test_a_dozen_symbols_are_scanned_and_ranked_and_a_broken_one_is_told(
 def test_a_ranking_that_failed_is_told_where_it_was_asked(
     open_page: OpenPage, scanned: str, work_through: WorkThrough
 ) -> None:
-    workbench.JOBS.submit("scan", "rank", rank_arguments(), "Rank") if not len(BarStore().held()) else None
-    work_through()
     app = open_page(PAGE, view="Volatility")
-    assert not app.exception
-    if not len(BarStore().held()):
-        assert "There are no bars to rank" in words(app)
+    assert "Only stored bars are ranked" in words(app)
+    assert app.button(key="scanner.rank").disabled
+    workbench.JOBS.submit("scan", "rank", rank_arguments(), "Rank all")
+    work_through()
+    told = open_page(PAGE, view="Volatility")
+    assert not told.exception
+    assert "There are no bars to rank" in words(told)
 
 
 def test_a_series_whose_bars_are_gone_is_a_failure_not_an_empty_chart(
@@ -254,8 +257,6 @@ def test_a_series_whose_bars_are_gone_is_a_failure_not_an_empty_chart(
 
 
 def test_a_damaged_database_is_named(open_page: OpenPage, scanned: str) -> None:
-    from core.settings import output_folder
-
     file = output_folder() / "scanner.db"
     for beside in (file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
         beside.unlink(missing_ok=True)
