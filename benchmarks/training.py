@@ -245,6 +245,7 @@ def keeping(windows: int, epochs: int) -> list[ROW]:
 
 def _run_a_job(windows: int, epochs: int) -> tuple[float, float]:
     from core.job_process import run_job
+    from core.jobs import RunningJob
     from data.pipeline_controller import controller
     from train import artifacts, jobs, loop
     from train.training_manager import TrainingJob, manager
@@ -289,10 +290,10 @@ def _run_a_job(windows: int, epochs: int) -> tuple[float, float]:
     training = jobs._Training
     doors = [(vars(loop), "write_checkpoint"), (vars(artifacts), "save_model")]
     before = [(place, name, place[name]) for place, name in doors]
-    stored, told = training._store, jobs.RunningJob.tell
+    stored, told = training._store, RunningJob.tell
     for place, name, function in before:
         place[name] = counted(function)
-    training._store, jobs.RunningJob.tell = counted(stored), counted(told)  # type: ignore[method-assign]
+    training._store, RunningJob.tell = counted(stored), counted(told)  # type: ignore[method-assign]
     try:
         began = time.perf_counter()
         job = jobs.queue.claim(JOBS.kinds["train"], "benchmark")
@@ -301,7 +302,7 @@ def _run_a_job(windows: int, epochs: int) -> tuple[float, float]:
         run_job(jobs.train, jobs.queue.begin(job.id, job.attempt))
         took = time.perf_counter() - began
     finally:
-        training._store, jobs.RunningJob.tell = stored, told  # type: ignore[method-assign]
+        training._store, RunningJob.tell = stored, told  # type: ignore[method-assign]
         for place, name, function in before:
             place[name] = function
     if jobs.queue.job(job.id).status != "SUCCEEDED":

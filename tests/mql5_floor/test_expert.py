@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import socket
 import sqlite3
 import subprocess
@@ -31,6 +30,8 @@ compiled = pytest.mark.skipif(
     COMPILER is None and not os.environ.get("REQUIRE_GXX"),
     reason="no g++ on this machine (Debian: apt-get install g++); REQUIRE_GXX=1 makes that a failure",
 )
+
+
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = tmp_path_factory.mktemp("expert") / "bridge"

@@ -176,7 +176,9 @@ def test_predictions_of_a_model_that_looks_ahead_are_marked(walk: Walk) -> None:
     )
     version = controller.publish(processed, preprocessing_id=preprocessing)
     assert version.looks_ahead
-    model = trained(version, features=("return_1", "close_zscore"), overrides=("looks_ahead",), override_reason="a test")
+    model = trained(
+        version, features=("return_1", "close_zscore"), overrides=("looks_ahead",), override_reason="a test"
+    )
     written = write_predictions(model, version)
     assert "looks ahead" in written.tags
     assert "know later bars" in (written.note or "")

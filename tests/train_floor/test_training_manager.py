@@ -17,8 +17,8 @@ from core.clock import utc_now
 from core.errors import InputError, NameTakenError, UnknownNameError
 from core.heartbeats import Heart
 from core.jobs import JobStatus
-from core.schedules import add_schedule, fire_due
 from core.parameters import Parameter
+from core.schedules import add_schedule, fire_due
 from core.settings import output_folder
 from data.pipeline_controller import controller
 from data.versions import DatasetVersion
