@@ -16,6 +16,10 @@ import urllib.request
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.settings import BridgeSettings
 
 ROOT = Path(__file__).resolve().parent
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
@@ -74,11 +78,9 @@ def run_gui(options: argparse.Namespace, _further: list[str]) -> int:
         if not _listens(child, host, port):
             return _refuse("The workbench did not start; what it said stands above.", EXIT_FAILED)
         print(f"Sequence workbench: http://{host}:{port}  (Ctrl-C stops it)", flush=True)  # noqa: T201
-        why_no_bridge = _why_taken(bridge_settings.host, bridge_settings.port, "bridge")
-        if why_no_bridge:  # the workbench is of use without it
-            print(why_no_bridge, file=sys.stderr, flush=True)  # noqa: T201
+        has_bridge = bridge_settings.with_workbench and _bridge_has_room(bridge_settings)
         while child.poll() is None:
-            if not why_no_bridge and (bridge is None or bridge.poll() not in {None, EXIT_OK, EXIT_USAGE}):
+            if has_bridge and (bridge is None or bridge.poll() not in {None, EXIT_OK, EXIT_USAGE}):
                 bridge = start_child("mql5.api_server", folder=ROOT)  # likewise; it says itself where it listens
             if worker is None or worker.poll() is not None:  # it was killed: queued jobs must not wait for ever
                 worker = start_child("main", "--mode", "worker", folder=ROOT)
@@ -93,6 +95,14 @@ def run_gui(options: argparse.Namespace, _further: list[str]) -> int:
             ask_to_end(process)
         for process in started:
             stop_child(process)
+
+
+def _bridge_has_room(settings: BridgeSettings) -> bool:
+    """Whether the bridge's address is free; says so when it is not, for the workbench is of use without it."""
+    why_not = _why_taken(settings.host, settings.port, "bridge")
+    if why_not:
+        print(why_not, file=sys.stderr, flush=True)  # noqa: T201
+    return not why_not
 
 
 def run_worker(_options: argparse.Namespace, _further: list[str]) -> int:

@@ -186,6 +186,7 @@ class BacktestSettings(_Section):
 class BridgeSettings(_Section):
     """Where the MetaTrader bridge listens, what it lets in, and how long it keeps ticks, leases and signals."""
 
+    with_workbench: bool = True
     host: str = "127.0.0.1"
     port: int = Field(5000, ge=1, le=65_535)
     behind_tls: bool = False

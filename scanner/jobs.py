@@ -62,7 +62,8 @@ def scan_arguments(
 def scan_title(arguments: Mapping[str, Any]) -> str:
     """`Scan EURUSD, GBPUSD on M15, H1`."""
     symbols = arguments["symbols"]
-    words = f"{len(arguments['versions'])} dataset versions" if arguments["versions"] else "all symbols of the store"
+    count = len(arguments["versions"])
+    words = f"{count} dataset version{'' if count == 1 else 's'}" if count else "all symbols of the store"
     if symbols:
         words = ", ".join(symbols[:3]) + (f" and {len(symbols) - 3} more" if len(symbols) > 3 else "")
     return f"Scan {words} on {', '.join(arguments['timeframes'])}"

@@ -52,6 +52,11 @@ def histdata_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HistDataServer]
     yield from served(HistDataServer, monkeypatch)
 
 
+DISK_MIB = 16
+# Mounts a disk of DISK_MIB where nobody else sees it, and starts Python there.
+MOUNTED = 'mount -t tmpfs -o size="$1"m none "$SEQUENCE_HOME" && shift && exec "$@"'
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`pytest -m faults --kills 100 --seed 7` runs the long proofs in full, and a failing one again."""
     parser.addoption("--kills", type=int, default=10, help="how many kills each fault test deals")
@@ -174,3 +179,13 @@ def tables_of() -> Callable[[Path, Module], dict[str, list[tuple[object, ...]]]]
             }
 
     return read
+
+
+@pytest.fixture
+def small_disk(home: Path) -> list[str]:
+    """The beginning of a command that runs on a disk of 16 MiB; skipped where this user may not mount one."""
+    unshare = shutil.which("unshare")
+    command = [unshare or "", "--user", "--map-root-user", "--mount", "sh", "-c", MOUNTED, "sh", str(DISK_MIB)]
+    if not unshare or subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs a user who may mount a small disk of his own (unshare, tmpfs)")
+    return command

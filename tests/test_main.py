@@ -92,6 +92,20 @@ def test_the_gui_starts_the_bridge_too(gui: subprocess.Popen[str], free_port: in
             time.sleep(0.1)
 
 
+def test_the_bridge_is_left_out_where_the_settings_say_so(
+    monkeypatch: pytest.MonkeyPatch, free_port: int, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("SEQUENCE_BRIDGE__WITH_WORKBENCH", "false")
+    gui = request.getfixturevalue("gui")
+    wait_until_it_says_where(gui, free_port)
+    deadline, said = time.monotonic() + 30, ""
+    while "worker" not in said:  # which is started after the bridge
+        assert time.monotonic() < deadline
+        said = " ".join(" ".join(child.cmdline()) for child in psutil.Process(gui.pid).children())
+    assert "streamlit" in said
+    assert "mql5.api_server" not in said
+
+
 def test_a_killed_gui_takes_its_children_with_it(gui: subprocess.Popen[str], free_port: int) -> None:
     children = wait_until_it_says_where(gui, free_port)
     gui.kill()

@@ -53,21 +53,30 @@ def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]
     return {**browser_context_args, "viewport": {"width": 1440, "height": 900}}
 
 
+WORKBENCH = ("main", "--mode", "gui", "--port", "PORT")
+
+
 @contextmanager
-def serving(home: Path, module: Sequence[str] = ("main", "--mode", "gui", "--port"), **variables: str) -> Iterator[str]:
+def serving(
+    home: Path, module: Sequence[str] = WORKBENCH, health: str = "/_stcore/health", **variables: str
+) -> Iterator[str]:
     """A fresh workbench with its worker over `home`, as a user starts it, or another server; its address.
 
-    `module` is what Python runs, up to the port.
+    `module` and `variables` are what Python runs and with what in its environment; the word PORT stands for a free
+    port. The server is there once it answers at `health`.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "core.child", *module, str(port)]
+        port = str(probe.getsockname()[1])
+    command = [sys.executable, "-m", "core.child", *(word.replace("PORT", port) for word in module)]
+    # Most tests do without the bridge, whose start costs a second of a processor.
+    environment = {"SEQUENCE_BRIDGE__WITH_WORKBENCH": "false", **os.environ, "SEQUENCE_HOME": str(home)}
+    environment |= {name: value.replace("PORT", port) for name, value in variables.items()}
     started = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         cwd=APP.parent,
-        env={**os.environ, "SEQUENCE_HOME": str(home), **variables},
+        env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.STDOUT,
     )
@@ -75,7 +84,7 @@ def serving(home: Path, module: Sequence[str] = ("main", "--mode", "gui", "--por
     deadline = time.monotonic() + 60
     while True:
         try:
-            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
+            urllib.request.urlopen(f"{address}{health}", timeout=1).close()
             break
         except OSError:
             assert started.poll() is None, "the server ended"

@@ -39,6 +39,7 @@ def bridge_port(home: Path, monkeypatch: pytest.MonkeyPatch) -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     monkeypatch.setenv("SEQUENCE_BRIDGE_PORT", str(port))
+    monkeypatch.setenv("SEQUENCE_BRIDGE__WITH_WORKBENCH", "true")
     return port
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,38 +16,16 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import workbench
-from core.child import stop_child
 
 pytestmark = pytest.mark.browser
 ROOT = Path(workbench.__file__).parent
 
 
 @pytest.fixture
-def bridge(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def bridge(home: Path, serve: Callable[..., AbstractContextManager[str]]) -> Iterator[str]:
     """A bridge as a user starts it, with a key of its own making; its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    monkeypatch.setenv("SEQUENCE_BRIDGE_PORT", str(port))
-    started = subprocess.Popen(
-        [sys.executable, "-m", "core.child", "mql5.api_server"],
-        stdin=subprocess.PIPE,
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.STDOUT,
-    )
-    address = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            urllib.request.urlopen(f"{address}/api/v1/health", timeout=1).close()
-            break
-        except OSError:
-            assert started.poll() is None, "the bridge ended"
-            assert time.monotonic() < deadline, "the bridge does not answer"
-            time.sleep(0.1)
-    yield address
-    stop_child(started)
+    with serve(home, ("mql5.api_server",), "/api/v1/health", SEQUENCE_BRIDGE_PORT="PORT") as address:
+        yield address
 
 
 def test_the_page_is_whole_without_the_network_and_tries_out_a_request(page: Page, bridge: str, home: Path) -> None:

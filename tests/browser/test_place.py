@@ -47,7 +47,9 @@ def address(
 ) -> Iterator[str]:
     script = home / "two_pages.py"
     script.write_text(APP.replace("RETURNS", str(request.param)), encoding="utf-8")
-    with serve(home, ("streamlit", "run", str(script), "--server.headless", "true", "--server.port")) as address:
+    with serve(
+        home, ("streamlit", "run", str(script), "--server.headless", "true", "--server.port", "PORT")
+    ) as address:
         yield address
 
 

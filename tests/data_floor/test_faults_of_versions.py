@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -77,10 +76,6 @@ for number in range(1, rounds + 1):
         controller.delete_version(version, used_by=lambda version: [])
     print(json.dumps(refusal))
 """
-DISK_MIB = 16
-# Mounts a disk of DISK_MIB where nobody else sees it, and starts Python there.
-MOUNTED = 'mount -t tmpfs -o size="$1"m none "$SEQUENCE_HOME" && shift && exec "$@"'
-
 # A process whose disk is full half way through the file and that is killed before it can clean up.
 KILLED_AT_THE_END_OF_THE_DISK = """
 import os, pathlib, signal, sys
@@ -112,16 +107,6 @@ def assert_nothing_is_half_stored() -> None:
     assert not list(output_folder().rglob(".new*"))
     for version in versions:
         assert hash_of(version.frame(), controller.preprocessing_of(version)) == version.content_hash
-
-
-@pytest.fixture
-def small_disk(home: Path) -> list[str]:
-    """The beginning of a command that runs on a disk of DISK_MIB; skipped where this user may not mount one."""
-    unshare = shutil.which("unshare")
-    command = [unshare or "", "--user", "--map-root-user", "--mount", "sh", "-c", MOUNTED, "sh", str(DISK_MIB)]
-    if not unshare or subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs a user who may mount a small disk of his own (unshare, tmpfs)")
-    return command
 
 
 @pytest.mark.faults

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +11,6 @@ from pathlib import Path
 import pytest
 
 import workbench
-
-DISK_MIB = 16
-# Mounts a disk of DISK_MIB where nobody else sees it, and starts Python there.
-MOUNTED = 'mount -t tmpfs -o size="$1"m none "$SEQUENCE_HOME" && shift && exec "$@"'
 
 # Fills its disk again and again, leaving a few bytes more or less, and sends until the bridge says so.
 # Arguments: how often, and the seed.
@@ -82,16 +77,6 @@ with sqlite3.connect(output_folder() / "mql5_data.db") as database:
 assert len(stored) == len(set(stored))
 assert set(stored) == acknowledged, (len(stored), len(acknowledged))
 """
-
-
-@pytest.fixture
-def small_disk(home: Path) -> list[str]:
-    """The beginning of a command that runs on a disk of DISK_MIB; skipped where this user may not mount one."""
-    unshare = shutil.which("unshare")
-    command = [unshare or "", "--user", "--map-root-user", "--mount", "sh", "-c", MOUNTED, "sh", str(DISK_MIB)]
-    if not unshare or subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs a user who may mount a small disk of his own (unshare, tmpfs)")
-    return command
 
 
 @pytest.mark.faults
