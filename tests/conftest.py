@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from core import store
 from core.store import Module, Store
 
 sys.path.append(str(Path(__file__).parent))  # where `loopback` stands, the servers of vendors
@@ -29,7 +30,7 @@ settings.register_profile("full", max_examples=10_000, deadline=None)
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty SEQUENCE_HOME; settings variables of the shell that started pytest are put aside."""
     for name in list(os.environ):
         if name.upper().startswith("SEQUENCE_"):
@@ -37,7 +38,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("SEQUENCE_HOME", str(folder))
-    return folder
+    yield folder
+    # Thousands of tests in one process would keep three files open for every database they made.
+    for path in [path for path in store._opened if folder in path.parents]:
+        store._opened.pop(path).engine.dispose()
 
 
 @pytest.fixture

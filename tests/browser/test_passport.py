@@ -36,6 +36,7 @@ def test_a_passport_is_opened_read_pinned_and_taken_along(bench: Any) -> None:
     expect(bench.page.get_by_test_id("stAlert")).to_contain_text("was pinned on")
     assert controller.version(version).pinned_at
 
+    bench.settled("Dataset")
     with bench.page.expect_download() as download:
         bench.page.locator(".st-key-passport-version-parquet button").click()
     pd.testing.assert_frame_equal(pd.read_parquet(download.value.path()), version.frame())

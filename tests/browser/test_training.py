@@ -45,6 +45,7 @@ def test_a_killed_worker_does_not_end_a_training(bench: Any) -> None:
     psutil.Process(worker.pid).kill()
     expect(bench.page.get_by_text("epoch 8 of 8")).to_be_visible(timeout=60_000)
     expect(bench.page.get_by_test_id("stMetric").filter(has_text="Succeeded")).to_contain_text("1")
+    expect(bench.page.get_by_text("No job runs or waits")).to_be_visible()
     [row] = manager.history()
     assert (row["status"], row["attempt"]) == (JobStatus.SUCCEEDED, 2)
     assert [each["epoch"] for each in manager.epochs_of(row["job_id"])] == list(range(1, 9))

@@ -63,6 +63,7 @@ def test_both_run_the_same_backtest_and_find_one_run(bench: Any, other_bench: An
     for each in (bench, other_bench):
         each.open("/backtesting?strategy=RSI_Bands", "Backtesting")
         expect(each.page.get_by_role("spinbutton", name="Length", exact=True)).to_have_value("14")
+        each.settled("Backtesting")
     press_together("backtest-run", bench, other_bench)
     for each in (bench, other_bench):
         expect(each.page).to_have_url(re.compile("run=RSI_Bands_EURUSD_H1_1"))
