@@ -23,9 +23,6 @@ import pandas as pd
 from backtest import in_turn, sample
 from session import report
 
-# The benchmark scanner.py beside this file has the name of the package, and would stand before it on the path.
-sys.path.append(sys.path.pop(0))
-
 from data.bar_store import BarStore
 from market.calendar import day_clock
 from market.resample import period_starts

@@ -25,10 +25,6 @@ from backtest import in_turn, sample
 from session import report
 
 from pages import minute_bars
-
-# This file has the name of the package that it measures, and stands before it on the path.
-sys.path.append(sys.path.pop(0))
-
 from scanner.patterns.all import FOLDED, find_gaps, find_patterns
 from scanner.patterns.findings import LASTS, Findings
 from scanner.patterns.live import LivePatterns
