@@ -132,7 +132,7 @@ def _answered(
         return number, function(shared, item), None
     except SequenceError as error:
         return number, None, error
-    except Exception as error:
+    except Exception as error:  # whatever the caller's function raises is told by the caller, with the item
         return number, None, f"{type(error).__name__}: {error}"
 
 

@@ -105,7 +105,7 @@ class _Sheet:
         if is_first:
             try:
                 made.set_result(_MAKERS[name](self))
-            except BaseException as error:
+            except BaseException as error:  # those who wait for it must hear of it, a Ctrl-C included
                 made.set_exception(error)
         return made.result()
 

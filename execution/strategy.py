@@ -133,7 +133,7 @@ class Strategy:
         """
         try:
             needed = int(self.warm_up(values)) + 1
-        except Exception as error:
+        except Exception as error:  # a user's own function may raise anything
             raise self._failure(error, "warm_up") from error
         if len(bars) < needed:
             raise StrategyError(
@@ -143,7 +143,7 @@ class Strategy:
             )
         try:
             wanted = self.signals(bars, values)
-        except Exception as error:
+        except Exception as error:  # likewise
             raise self._failure(error, "signals") from error
         if not isinstance(wanted, Signals):
             raise StrategyError(f"{self.name} returned a {type(wanted).__name__}.", "Return Signals(position).")

@@ -197,7 +197,7 @@ def _refusal_of(strategy: Strategy, base: Mapping[str, Value]) -> Any:
     def refusal(swept: Mapping[str, Value]) -> str | None:
         try:
             return strategy.constraint({**base, **swept})
-        except Exception as error:
+        except Exception as error:  # a user's own function may raise anything
             raise StrategyError(
                 f"{strategy.name} raised {type(error).__name__}: {error}.", "Mend the strategy's constraint function."
             ) from error

@@ -71,7 +71,7 @@ class SharedIndicators:
         if is_first:
             try:
                 made = make()
-            except BaseException as error:
+            except BaseException as error:  # those who wait for it must hear of it, a Ctrl-C included
                 coming.set_exception(error)
                 with self._lock:
                     del self._coming[key]
