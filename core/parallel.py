@@ -10,6 +10,7 @@ had not answered is done again, and each result comes once.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -79,6 +80,15 @@ def _on_this_machine(
                 ) from error
         else:
             return
+        finally:
+            _leave(results)
+
+
+def _leave(results: Any) -> None:
+    """Ends a joblib generator here and now. Left to the garbage collector it would warn in whoever runs then."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"joblib\.parallel")
+        results.close()
 
 
 def _on_scheduler(
