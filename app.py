@@ -37,7 +37,8 @@ sections: dict[str, list[st.Page]] = {}
 for entry in PAGES:
     page = st.Page(entry.file, title=entry.title, icon=entry.icon, url_path=entry.url_path, default=entry is OVERVIEW)
     sections.setdefault(entry.section, []).append(page)
-chosen = st.navigation(sections)
+# Folded, the list would hide the page with the kill switch.
+chosen = st.navigation(sections, expanded=True)
 show_sidebar()
 with st.container(gap="xsmall"), failures_shown():
     note_place(chosen)

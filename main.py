@@ -1,12 +1,15 @@
 """The command line.
 
 `--mode gui` opens the workbench with a worker and the MetaTrader bridge beside it, `--mode worker` works
-through the queued jobs alone, `--mode test` runs the tests with coverage.
+through the queued jobs alone, `--mode test` runs the tests with coverage. `--mode kill` stops all entries of live
+trading at once, `--mode arm` lets them go on again, in two steps.
 """
 
 from __future__ import annotations
 
 import argparse
+import getpass
+import os
 import signal
 import socket
 import subprocess
@@ -47,11 +50,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--mode", choices=sorted(MODES), required=True, help="what to do")
     parser.add_argument("--host", help="gui: address to listen on (default: gui.host of config.yaml)")
     parser.add_argument("--port", type=int, help="gui: port to listen on (default: gui.port of config.yaml)")
+    parser.add_argument("--reason", default="", help="kill: why, for its history")
+    parser.add_argument("--close", action="store_true", help="kill: ask the terminals to close what is open, too")
+    parser.add_argument("--code", help="arm: the code that the first step gave")
     options, further = parser.parse_known_args(arguments)
     if further and options.mode != "test":
         parser.error(f"unrecognized arguments: {' '.join(further)}")
     missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
+    if missing and options.mode != "kill":  # which needs nothing
         return _refuse(f"The package {missing[0]} is not installed. Run: pip install -r requirements.txt")
     return MODES[options.mode](options, further)
 
@@ -124,6 +130,67 @@ def run_worker(_options: argparse.Namespace, _further: list[str]) -> int:
     return EXIT_OK
 
 
+def run_kill(options: argparse.Namespace, _further: list[str]) -> int:
+    """Stop all entries now. The file alone does it, so it is written whatever is missing, locked or damaged."""
+    by, reason = _who(), options.reason or "asked for on the command line"
+    try:
+        from core.errors import SequenceError
+        from core.log import configure_logging
+        from execution.live.switch import kill
+    except Exception as error:  # not installed, or broken: no reason not to kill
+        return _kill_by_file(f"{by}: {reason}", str(error))
+    with suppress(SequenceError):
+        configure_logging("kill")
+    try:
+        done = kill(by, reason, options.close)
+    except SequenceError as error:
+        return _refuse(f"The kill switch could NOT be switched on. {error}", EXIT_FAILED)
+    print(done.sentence(), flush=True)  # noqa: T201
+    print("python main.py --mode arm lets entries go on again, in two steps.", flush=True)  # noqa: T201
+    return EXIT_FAILED if done.failed else EXIT_OK
+
+
+def run_arm(options: argparse.Namespace, _further: list[str]) -> int:
+    """Let entries go on: first give a code, then take it."""
+    from core.errors import SequenceError
+    from core.log import configure_logging
+    from execution.live.switch import arm, ask_to_arm
+
+    try:
+        configure_logging("arm")
+        if options.code is None:
+            code = ask_to_arm(_who())
+            print(f"First of two steps. Within ten minutes: python main.py --mode arm --code {code}")  # noqa: T201
+        else:
+            arm(_who(), options.code)
+            print("Armed: entries are sent again where a deployment runs.")  # noqa: T201
+    except SequenceError as error:
+        return _refuse(str(error), EXIT_FAILED)
+    return EXIT_OK
+
+
+def _kill_by_file(words: str, missing: str) -> int:
+    """Write the file that kills with nothing but Python itself; what is there already stays."""
+    file = Path(os.environ.get("SEQUENCE_HOME") or ROOT).expanduser() / "output_central" / "KILL"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8", errors="replace") as opened:
+            if opened.tell() == 0:
+                opened.write(words)
+    except OSError as error:
+        return _refuse(f"The kill switch could NOT be switched on: {error}. Make the file {file} by hand.", EXIT_FAILED)
+    print(f"The kill switch is on: {file} was written.", flush=True)  # noqa: T201
+    return _refuse(f"Nothing else was done, for {missing}. Run: pip install -r requirements.txt", EXIT_FAILED)
+
+
+def _who() -> str:
+    """Who sits at the command line, for the history."""
+    try:
+        return f"{getpass.getuser()}, command line"
+    except (ImportError, KeyError, OSError):  # a user without a name
+        return "command line"
+
+
 def run_tests(_options: argparse.Namespace, further: list[str]) -> int:
     """Run pytest over everything and print the coverage; further arguments go to pytest."""
     for package, module in (("pytest", "pytest"), ("pytest-cov", "pytest_cov")):
@@ -133,7 +200,7 @@ def run_tests(_options: argparse.Namespace, further: list[str]) -> int:
     return subprocess.call(command, cwd=ROOT)
 
 
-MODES = {"gui": run_gui, "test": run_tests, "worker": run_worker}
+MODES = {"arm": run_arm, "gui": run_gui, "kill": run_kill, "test": run_tests, "worker": run_worker}
 
 
 def _end_on_request() -> None:

@@ -13,6 +13,7 @@ from data.jobs import queue as data_queue
 from data.pipeline_controller import DataConfig, DatasetVersion, Tell, controller
 from execution.backtest_manager import StoredRun, manager
 from execution.jobs import queue as backtest_queue
+from execution.live.jobs import queue as trading_queue
 from execution.sweep_store import list_sweeps
 from scanner.jobs import queue as scan_queue
 from train.jobs import queue as train_queue
@@ -109,6 +110,14 @@ BRIDGE = PageEntry(
     "mql5_bridge",
     "What MetaTrader sends and what it is told. First content: a terminal with the Expert Advisor.",
 )
+LIVE = PageEntry(
+    "pages/trading/live.py",
+    "Live",
+    ":material/bolt:",
+    "Trading",
+    "live",
+    "Strategies at work on live bars, their decisions and guards. Needs a run and a terminal.",
+)
 JOBS_PAGE = PageEntry(
     "pages/system/jobs.py",
     "Jobs",
@@ -136,6 +145,7 @@ PAGES = (
     MODEL,
     SCANNER,
     BRIDGE,
+    LIVE,
     JOBS_PAGE,
     EXPLORER,
 )
@@ -143,7 +153,13 @@ PAGES = (
 # A kind names the function that does it, so that only the job's own process imports it.
 JOBS = JobRegistry(
     "workbench:JOBS",
-    {"data": data_queue, "scan": scan_queue, "backtest": backtest_queue, "train": train_queue},
+    {
+        "data": data_queue,
+        "scan": scan_queue,
+        "backtest": backtest_queue,
+        "train": train_queue,
+        "trading": trading_queue,
+    },
     {
         "data": {
             kind.name: kind for kind in (Kind("collect", "data.jobs:collect"), Kind("sample", "workbench:sample"))
@@ -160,6 +176,7 @@ JOBS = JobRegistry(
         },
         # How many at once is the queue's to say: training.running, and the room there is.
         "train": {"train": Kind("train", "train.jobs:train", at_once=64)},
+        "trading": {"deployment": Kind("deployment", "execution.live.jobs:deployment", at_once=64, lasting=True)},
     },
 )
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from core import tables
-from core.clock import parse_utc, utc_now, utc_text
+from core.clock import parse_utc, utc_text, wall_now, wall_text
 from core.store import Store
 
 STALE_SECONDS = 10.0
@@ -34,7 +34,7 @@ class Process:
     @property
     def age_seconds(self) -> float:
         """Since its last beat."""
-        return (utc_now() - parse_utc(self.beat_at)).total_seconds()
+        return (wall_now() - parse_utc(self.beat_at)).total_seconds()
 
     @property
     def is_alive(self) -> bool:
@@ -47,7 +47,7 @@ class Heart:
 
     def __init__(self, role: str) -> None:
         self.role = role
-        self.started_at = utc_text()
+        self.started_at = wall_text()
         self.name = f"{role} {socket.gethostname()} {os.getpid()} {self.started_at}"
 
     def beat(self, words: str) -> None:
@@ -57,7 +57,7 @@ class Heart:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "started_at": self.started_at,
-            "beat_at": utc_text(),
+            "beat_at": wall_text(),
             "words": words,
         }
         columns = tables.processes.c
@@ -68,7 +68,7 @@ class Heart:
         )
         with operations.write() as connection:
             connection.execute(beaten)
-            forgotten = utc_text(utc_now() - _FORGOTTEN_AFTER)
+            forgotten = utc_text(wall_now() - _FORGOTTEN_AFTER)
             connection.execute(tables.processes.delete().where(columns.beat_at < forgotten))
 
     def end(self) -> None:
@@ -84,7 +84,7 @@ class Heart:
 
     def leads(self, seconds: float) -> bool:
         """Whether this process leads its role for the next `seconds`: it did before, or nobody else does."""
-        now, until = utc_text(), utc_text(utc_now() + timedelta(seconds=seconds))
+        now, until = wall_text(), utc_text(wall_now() + timedelta(seconds=seconds))
         columns = tables.leases.c
         with operations.write() as connection:
             held = connection.execute(sa.select(tables.leases).where(columns.name == self.role)).mappings().first()

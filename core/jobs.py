@@ -20,7 +20,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.clock import parse_utc, utc_now, utc_text
+from core.clock import parse_utc, utc_text, wall_now, wall_text
 from core.errors import InputError, SequenceError
 from core.names import unknown_name
 from core.plain import plain
@@ -87,7 +87,7 @@ class Job:
         """How long its newest attempt has run, or ran; 0 before the first."""
         if self.started_at is None:
             return 0.0
-        end = parse_utc(self.ended_at) if self.ended_at else utc_now()
+        end = parse_utc(self.ended_at) if self.ended_at else wall_now()
         return max(0.0, (end - parse_utc(self.started_at)).total_seconds())
 
 
@@ -95,12 +95,14 @@ class Job:
 class Kind:
     """A kind of work: the function that does it (`module:function`, imported in the job's own process only).
 
-    `at_once` is how many of the kind may run at the same time.
+    `at_once` is how many of the kind may run at the same time. A `lasting` one works until it is stopped and mostly
+    waits: it takes none of the places that `jobs.running` gives.
     """
 
     name: str
     target: str
     at_once: int = 2
+    lasting: bool = False
 
 
 class JobQueue:
@@ -126,7 +128,7 @@ class JobQueue:
         """
         schedule_id, fire_time = firing or (None, None)
         values = {
-            "created_at": utc_text(),
+            "created_at": wall_text(),
             "kind": kind,
             "title": title,
             "arguments": plain(arguments),
@@ -174,7 +176,7 @@ class JobQueue:
         self._update(
             [self._table.c.id == job_id, self._table.c.status == JobStatus.QUEUED],
             status=JobStatus.CANCELLED,
-            ended_at=utc_text(),
+            ended_at=wall_text(),
             words="cancelled before it began",
         )
         self._update([self._table.c.id == job_id, self._table.c.status == JobStatus.RUNNING], cancel_asked=1)
@@ -249,7 +251,7 @@ class JobQueue:
                         attempt=row["attempt"] + 1,
                         worker=worker,
                         lease_until=lease,
-                        started_at=utc_text(),
+                        started_at=wall_text(),
                         words="starting",
                     )
                 )
@@ -260,7 +262,7 @@ class JobQueue:
         return self.job(job_id)
 
     def _refuse(self, connection: sa.Connection, job_id: int, error: SequenceError) -> None:
-        failed = {"status": JobStatus.FAILED, "ended_at": utc_text(), "words": "failed"}
+        failed = {"status": JobStatus.FAILED, "ended_at": wall_text(), "words": "failed"}
         which = self._table.c.id == job_id
         connection.execute(
             self._table.update().where(which).values(**failed, failure=error.what, cure=error.cure or None)
@@ -290,7 +292,7 @@ class JobQueue:
             self._update(
                 [self._fence(job)],
                 status=JobStatus.INTERRUPTED,
-                ended_at=utc_text(),
+                ended_at=wall_text(),
                 lease_until=None,
                 failure=f"Its process was killed {job.attempt} times before it could end.",
                 cure="Look for what kills it (memory?), then retry it; it goes on from its checkpoint.",
@@ -298,7 +300,7 @@ class JobQueue:
 
     def give_back_expired(self) -> list[Job]:
         """Give back the running jobs whose lease ran out: their worker is dead, or as good as dead."""
-        expired = [job for job in self.jobs([JobStatus.RUNNING]) if (job.lease_until or "") < utc_text()]
+        expired = [job for job in self.jobs([JobStatus.RUNNING]) if (job.lease_until or "") < wall_text()]
         for job in expired:
             if job.cancel_asked:
                 self.mark_cancelled(job)
@@ -309,7 +311,7 @@ class JobQueue:
     def mark_cancelled(self, job: Job) -> None:
         """Write that a running job was ended on request, unless it has ended otherwise meanwhile."""
         self._update(
-            [self._fence(job)], status=JobStatus.CANCELLED, ended_at=utc_text(), lease_until=None, words="cancelled"
+            [self._fence(job)], status=JobStatus.CANCELLED, ended_at=wall_text(), lease_until=None, words="cancelled"
         )
 
     def begin(self, job_id: int, attempt: int) -> RunningJob:
@@ -403,7 +405,7 @@ class RunningJob:
             self._end(connection, status=JobStatus.FAILED, failure=what, cure=cure, words="failed")
 
     def _end(self, connection: sa.Connection, **values: Any) -> None:
-        self._fenced(connection, ended_at=utc_text(), lease_until=None, **values)
+        self._fenced(connection, ended_at=wall_text(), lease_until=None, **values)
 
     def _fenced(self, connection: sa.Connection, **values: Any) -> None:
         if not self._queue.update(connection, [self._fence], **values):
@@ -453,4 +455,4 @@ JobFunction = Callable[[RunningJob], None]
 
 
 def _lease_end() -> str:
-    return utc_text(utc_now() + timedelta(seconds=current_settings().jobs.lease_seconds))
+    return utc_text(wall_now() + timedelta(seconds=current_settings().jobs.lease_seconds))

@@ -25,7 +25,9 @@ _SECRET_IN_TEXT = (
     (re.compile(r"(://[^:/@\s]*:)[^@/\s]+(@)"), rf"\1{STRUCK_OUT}\2"),
     (re.compile(r"(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{6,}", re.I), rf"\1{STRUCK_OUT}"),
     (
-        re.compile(r"""((?:password|passwd|secret|token|api[_-]?key)["']?\s*[=:]\s*["']?)[^\s"',;&]+""", re.I),
+        re.compile(
+            r"""((?:password|passwd|secret|token|(?:api|sequence_\w+)[_-]?key)["']?\s*[=:]\s*["']?)[^\s"',;&]+""", re.I
+        ),
         rf"\1{STRUCK_OUT}",
     ),
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from core import tables
-from core.clock import parse_utc, utc_now, utc_text
+from core.clock import parse_utc, utc_text, wall_now, wall_text
 from core.errors import InputError
 from core.heartbeats import operations
 from core.jobs import JobRegistry
@@ -76,14 +76,14 @@ def add_schedule(
     """Have a job submitted whenever `cron` says. Raises InputError or UnknownNameError."""
     registry.kind(queue, kind)
     values = {
-        "created_at": utc_text(),
+        "created_at": wall_text(),
         "title": title,
         "queue": queue,
         "kind": kind,
         "arguments": plain(arguments),
         "cron": cron,
         "enabled": 1,
-        "next_run_at": utc_text(next_firing(cron, utc_now())),
+        "next_run_at": utc_text(next_firing(cron, wall_now())),
         "missed": 0,
     }
     with operations.write() as connection:
@@ -108,7 +108,7 @@ def schedule(schedule_id: int) -> Schedule:
 
 def enable_schedule(schedule_id: int, enabled: bool) -> Schedule:
     """Switch a schedule on, from its next time after now, or off."""
-    following = utc_text(next_firing(schedule(schedule_id).cron, utc_now()))
+    following = utc_text(next_firing(schedule(schedule_id).cron, wall_now()))
     _update(schedule_id, enabled=int(enabled), next_run_at=following)
     return schedule(schedule_id)
 
@@ -126,7 +126,7 @@ def fire_due(registry: JobRegistry, now: datetime | None = None) -> int:
     Safe to call from several workers at once, and again after a kill: a firing is queued once, because
     the queue knows it by schedule and time, and only then does the schedule move on.
     """
-    now = now or utc_now()
+    now = now or wall_now()
     due = [each for each in schedules() if each.enabled and parse_utc(each.next_run_at) <= now]
     for each in due:
         try:

@@ -16,14 +16,16 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from core.clock import REPLAY_VARIABLE, replay_clock
 from core.errors import SettingsError
 from core.names import nearest
 from core.schema import refusal_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PREFIX = "SEQUENCE_"
+REAL_KEY_VARIABLE = "SEQUENCE_REAL_KEY"
 # Variables that are no key of config.yaml.
-_PLAIN_VARIABLES = ("SEQUENCE_HOME", "SEQUENCE_BRIDGE_KEY")
+_PLAIN_VARIABLES = ("SEQUENCE_HOME", "SEQUENCE_BRIDGE_KEY", REAL_KEY_VARIABLE, REPLAY_VARIABLE)
 # Short names that stand for a key of config.yaml.
 _ALIASES = {
     "SEQUENCE_YAHOO_BASE_URL": ("sources", "yahoo_base_url"),
@@ -211,6 +213,12 @@ class BridgeSettings(_Section):
         return self
 
 
+class LiveSettings(_Section):
+    """What deployments may trade at all."""
+
+    allow_real: bool = False
+
+
 class DisplaySettings(_Section):
     """How charts and exports look."""
 
@@ -245,6 +253,7 @@ class Settings(BaseSettings):
     training: TrainingSettings = TrainingSettings()
     backtest: BacktestSettings = BacktestSettings()
     bridge: BridgeSettings = BridgeSettings()
+    live: LiveSettings = LiveSettings()
     display: DisplaySettings = DisplaySettings()
     log: LogSettings = LogSettings()
 
@@ -288,8 +297,15 @@ def current_settings() -> Settings:
 
     Raises SettingsError naming the key, its value and the cure.
     """
+    replay_clock()  # raises; a replay may set it anew at every step, for which no file is read again
     file = config_file()
-    variables = tuple(sorted((name, value) for name, value in os.environ.items() if name.upper().startswith(PREFIX)))
+    variables = tuple(
+        sorted(
+            (name, value)
+            for name, value in os.environ.items()
+            if name.upper().startswith(PREFIX) and name.upper() != REPLAY_VARIABLE
+        )
+    )
     return _load(file, file.stat().st_mtime_ns if file else 0, variables)
 
 

@@ -17,8 +17,9 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -96,18 +97,10 @@ class Store:
     def read(self) -> Iterator[sa.Connection]:
         """One consistent view. An absent database is read as an empty one and is not created."""
         with self._explained():
-            engine = self._open()
-            if engine is not None:
-                with engine.connect() as connection, connection.begin():
-                    yield connection
-                return
-            empty = sa.create_engine("sqlite://")
-            try:
-                self.module.metadata.create_all(empty)
-                with empty.connect() as connection:
-                    yield connection
-            finally:
-                empty.dispose()
+            metadata = self.module.metadata
+            engine = self._open() or _empty_engine(metadata, tuple(metadata.tables))
+            with engine.connect() as connection, connection.begin():
+                yield connection
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -398,6 +391,21 @@ def _new_engine(path: Path, **pragmas: str) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
 
     return engine
+
+
+@lru_cache(maxsize=64)
+def _empty_engine(metadata: sa.MetaData, _tables: tuple[str, ...]) -> sa.Engine:
+    """Empty tables in memory, new ones for each connection: copies of those made once, as a worker asks all day."""
+    with closing(sqlite3.connect(":memory:")) as made:
+        metadata.create_all(sa.create_engine("sqlite://", creator=lambda: made, poolclass=sa.StaticPool))
+        image = made.serialize()
+
+    def copy() -> sqlite3.Connection:
+        connection = sqlite3.connect(":memory:")
+        connection.deserialize(image)
+        return connection
+
+    return sa.create_engine("sqlite://", creator=copy, poolclass=sa.NullPool)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from core.child import start_child, stop_child
 from core.errors import SequenceError
 from core.heartbeats import Heart
 from core.job_process import log_name
-from core.jobs import Job, JobRegistry, JobStatus
+from core.jobs import Job, JobRegistry, JobStatus, Kind
 from core.log import drop_old_logs, get_logger
 from core.schedules import fire_due
 from core.settings import CHECKOUT, current_settings
@@ -133,13 +133,20 @@ class Worker:
             own = {running.job.id for running in self._running if running.job.queue == queue.name}
             for job in queue.give_back_expired():
                 self._log.warning("lease ran out", job=job.id, own=job.id in own)
-        free = current_settings().jobs.running - sum(
-            len(queue.jobs([JobStatus.RUNNING])) for queue in self._registry.queues.values()
-        )
+        free = current_settings().jobs.running
         for queue in self._registry.queues.values():
-            while free > 0 and (claimed := queue.claim(self._registry.kinds[queue.name], self._heart.name)):
+            lasting, passing = self._kinds(queue.name, lasting=True), self._kinds(queue.name, lasting=False)
+            while lasting and (claimed := queue.claim(lasting, self._heart.name)):
+                self._start(claimed)
+            free -= sum(job.kind in passing for job in queue.jobs([JobStatus.RUNNING]))
+        for queue in self._registry.queues.values():
+            passing = self._kinds(queue.name, lasting=False)
+            while free > 0 and passing and (claimed := queue.claim(passing, self._heart.name)):
                 self._start(claimed)
                 free -= 1
+
+    def _kinds(self, queue: str, *, lasting: bool) -> dict[str, Kind]:
+        return {name: kind for name, kind in self._registry.kinds[queue].items() if kind.lasting is lasting}
 
     def _start(self, job: Job) -> None:
         arguments = (self._registry.path, job.queue, job.kind, str(job.id), str(job.attempt))

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from core.clock import now_ms
 from data.bar_store import BarStore
 from market.resample import resample_bars
 from market.symbols import symbol_of
 from market.timeframes import Timeframe, parse_timeframe
-from mql5.bridge.ticks import TickStore, now_ms
+from mql5.bridge.ticks import TickStore
 
 MINUTE_MS = 60_000
 # Ticks of a batch come up to seconds after they were quoted; a bar waits that long for them.

@@ -20,14 +20,15 @@ def resample_bars(
     timeframe: Timeframe,
     asset_class: AssetClass = AssetClass.FX,
     source: Timeframe | None = None,
+    known_until: pd.Timestamp | None = None,
 ) -> pd.DataFrame:
     """`bars` of one symbol joined into complete bars of `timeframe`, stamped with their open time.
 
     Open is the first, high the highest, low the lowest, close the last, volume the sum; a quoted
     `spread_points` becomes the mean. FX bars of H4 and longer start at 17:00 New York. The last bar is
-    left out while the rows for its end are missing, the first when its start is. `source` is the timeframe
-    of `bars`; without it, it is read off their distances, which few or scattered rows mislead. Raises
-    BarsError when `bars` are longer than `timeframe`.
+    left out while the rows for its end are missing, the first when its start is; nothing is missing before
+    `known_until`, where quiet minutes have no rows. `source` is the timeframe of `bars`; without it, it is read off
+    their distances, which few or scattered rows mislead. Raises BarsError when `bars` are longer than `timeframe`.
     """
     if bars.empty:
         return bars
@@ -50,7 +51,7 @@ def resample_bars(
     longer = pd.DataFrame(joined.T, index=pd.DatetimeIndex(opens, name="time"), columns=columns, copy=False)
     if times[0] > longer.index[0]:
         longer = longer.iloc[1:]
-    known_until = bar_end(times[-1:], source, asset_class)[0]
+    known_until = max(known_until or times[-1], bar_end(times[-1:], source, asset_class)[0])
     # Bars end in their order, so the last ones alone may be open.
     last = longer.iloc[-3:]
     return longer.iloc[: len(longer) - len(last) + len(closed_bars(last, timeframe, known_until, asset_class))]

@@ -20,6 +20,7 @@ from typing import Any
 if not __package__:  # started as a file, which puts mql5/ on the path and not the folder above it
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from core.clock import REPLAY_VARIABLE, is_replayed, now_ms, utc_text
 from core.errors import SequenceError, SettingsError
 from core.settings import BridgeSettings, current_settings
 
@@ -89,8 +90,9 @@ def _serve(app: Any, settings: BridgeSettings) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     place = key_file() if key_file().exists() else f"the variable {KEY_VARIABLE}"
+    replay = f"; a replay: {REPLAY_VARIABLE} sets the clock to {utc_text()}" if is_replayed() else ""
     print(  # noqa: T201  # the command line speaks on the terminal
-        f"Sequence bridge: http://{settings.host}:{settings.port}/api/v1/docs  (key: {place}; Ctrl-C stops it)",
+        f"Sequence bridge: http://{settings.host}:{settings.port}/api/v1/docs  (key: {place}; Ctrl-C stops it){replay}",
         flush=True,
     )
     try:
@@ -124,7 +126,7 @@ def _add_upkeep(bridge: Any) -> None:
 def _retain(bridge: Any) -> None:
     """Delete and thin what the settings say, for a second at most: ticks come between."""
     settings: BridgeSettings = bridge.settings
-    now, until = time.time_ns() // 1_000_000, time.monotonic() + 1
+    now, until = now_ms(), time.monotonic() + 1
     for days, drop in (
         (settings.keep_ticks_days, bridge.ticks.drop_before),
         (settings.thin_ticks_days, bridge.ticks.thin_before),

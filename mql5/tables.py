@@ -1,4 +1,4 @@
-"""The tables of `mql5_data.db`: ticks, signals and their history, terminals, keys, imported backtests.
+"""The tables of `mql5_data.db`: ticks, signals and their history, terminals, their deals, keys, imported backtests.
 
 Columns that end in `_ms` are milliseconds since 1970: UTC, but for `broker_ms`, the broker's wall clock as it came.
 """
@@ -46,6 +46,7 @@ gaps = strict_table(
     sa.Column("received_ms", WHOLE, nullable=False),
 )
 sa.Index("tick_gaps_by_time", gaps.c.received_ms)
+sa.Index("tick_gaps_by_stream", gaps.c.source, gaps.c.symbol, gaps.c.time_ms)
 
 signals = strict_table(
     "trading_signals",
@@ -116,8 +117,37 @@ terminals = strict_table(
     sa.Column("ticks_sent", WHOLE),
     sa.Column("ticks_dropped", WHOLE),
     sa.Column("symbols", JSON),
+    sa.Column("kill_switch", WHOLE),
+    sa.Column("margin_free", REAL),
+    sa.Column("open_positions", JSON),
+    sa.Column("symbol_specs", JSON),
 )
 
+deals = strict_table(
+    "terminal_deals",
+    _metadata,
+    sa.Column("id", WHOLE, primary_key=True),
+    sa.Column("client", TEXT, nullable=False),
+    sa.Column("deal", WHOLE, nullable=False),
+    sa.Column("order_ticket", WHOLE, nullable=False),
+    sa.Column("position", WHOLE, nullable=False),
+    sa.Column("symbol", TEXT, nullable=False),
+    sa.Column("side", TEXT, nullable=False),
+    sa.Column("entry", TEXT, nullable=False),
+    sa.Column("volume", REAL, nullable=False),
+    sa.Column("price", REAL, nullable=False),
+    sa.Column("commission", REAL, nullable=False),
+    sa.Column("swap", REAL, nullable=False),
+    sa.Column("profit", REAL, nullable=False),
+    sa.Column("time_ms", WHOLE, nullable=False),
+    sa.Column("reason", TEXT, nullable=False),
+    sa.Column("comment", TEXT, nullable=False),
+    sa.Column("magic", WHOLE, nullable=False),
+    sa.Column("received_ms", WHOLE, nullable=False),
+    sa.UniqueConstraint("client", "deal"),
+)
+sa.Index("terminal_deals_by_time", deals.c.client, deals.c.time_ms)
+sa.Index("terminal_deals_by_position", deals.c.client, deals.c.position)
 
 keys = strict_table(
     "api_keys",

@@ -25,6 +25,7 @@ from loopback.base import served
 from loopback.histdata import HistDataServer
 from loopback.yahoo import YahooServer
 
+ROOT = Path(__file__).resolve().parents[1]
 # `pytest --hypothesis-profile full` tries tests without a number of their own so often.
 settings.register_profile("full", max_examples=10_000, deadline=None)
 
@@ -42,6 +43,32 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     # Thousands of tests in one process would keep three files open for every database they made.
     for path in [path for path in store._opened if folder in path.parents]:
         store._opened.pop(path).engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that holds what the sample workflow leaves: made once, to be copied and never used."""
+    made = tmp_path_factory.mktemp("sample")
+    # In a process of its own, which closes the databases: they are whole without their logs.
+    script = "import workbench; workbench.run_sample_workflow()"
+    environment = {**os.environ, "SEQUENCE_HOME": str(made)}
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, check=True)
+    return made
+
+
+@pytest.fixture
+def sample_run(home: Path, sample_home: Path) -> str:
+    """The workbench of the test holds what the sample workflow leaves; the id of its run."""
+    made, folder = sample_home / "output_central", home / "output_central"
+    # Databases last: a row never names a folder that is not there yet.
+    for entry in sorted(made.iterdir(), key=lambda entry: entry.is_file()):
+        if entry.is_dir():
+            shutil.copytree(entry, folder / entry.name, dirs_exist_ok=True)
+        elif not (folder / entry.name).exists():
+            shutil.copy(entry, folder / f"{entry.name}.coming")
+            (folder / f"{entry.name}.coming").rename(folder / entry.name)  # a server may look at any moment
+    [run] = (folder / "runs").iterdir()
+    return run.name
 
 
 @pytest.fixture
@@ -64,6 +91,7 @@ MOUNTED = 'mount -t tmpfs -o size="$1"m none "$SEQUENCE_HOME" && shift && exec "
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`pytest -m faults --kills 100 --seed 7` runs the long proofs in full, and a failing one again."""
     parser.addoption("--kills", type=int, default=10, help="how many kills each fault test deals")
+    parser.addoption("--hours", type=int, default=60, help="how many market hours the replay of a deployment lasts")
     parser.addoption("--seed", type=int, default=None, help="the seed of a fault test; a fresh one is printed")
 
 

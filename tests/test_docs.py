@@ -31,6 +31,7 @@ from data.bar_tables import MARKET_DATA
 from data.pipeline_controller import DataConfig, controller
 from data.tables import DATA_PIPELINE
 from execution.backtest_manager import manager
+from execution.live.tables import TRADING
 from execution.metrics import METRICS
 from execution.registry import find_strategies
 from execution.tables import BACKTEST_RESULTS
@@ -48,7 +49,7 @@ PAPERS = [*DOCS, *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHA
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)[^)]*\)")
 HEADING = re.compile(r"### `(\w+)`")
 PREFIXES = (2, 120, 121, 600, 2500, 4999)
-MODULES = (DATA_PIPELINE, MARKET_DATA, SCANNER, TRAINING_JOBS, BACKTEST_RESULTS, MQL5_DATA, OPERATIONS)
+MODULES = (DATA_PIPELINE, MARKET_DATA, SCANNER, TRAINING_JOBS, BACKTEST_RESULTS, MQL5_DATA, TRADING, OPERATIONS)
 
 Column = tuple[str, str, str]
 

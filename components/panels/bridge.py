@@ -18,14 +18,13 @@ from components.panels.failure import failures_shown
 from components.panels.page import Colour, card, columns, metric, metric_row, show_badges
 from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
-from core.clock import parse_utc, utc_now
+from core.clock import now_ms, parse_utc, utc_now
 from core.heartbeats import processes
 from core.settings import current_settings
 from market.symbols import symbol_of
 from mql5.bridge.feed import LAG_SECONDS, MOST_QUOTES, RATE_SECONDS, Feed, Pulse, Stream
 from mql5.bridge.reach import Reached, ask_health
 from mql5.bridge.terminals import SILENT_SECONDS, TerminalStore
-from mql5.bridge.ticks import now_ms
 
 START_COMMAND = "python mql5/api_server.py"
 _LIVE, _STATE = "2s", "4s"

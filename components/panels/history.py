@@ -23,6 +23,7 @@ from components.panels.listing import (
 )
 from components.panels.page import card
 from components.panels.remarks import Opened, confirm_delete, show_delete_button, show_load_button, show_note_form
+from components.panels.result import offer_deployment
 from components.panels.table import csv_button, show_table
 from execution.backtest_manager import manager
 from execution.metrics import ENOUGH_TRADES
@@ -58,6 +59,7 @@ def ask_run(runs: Sequence[StoredRun]) -> StoredRun:
                 lambda: load_settings(run),
             )
             show_exports(run)
+            offer_deployment(run)
             show_delete_button(opened, "Delete run…")
     confirm_delete(
         opened,

@@ -23,7 +23,7 @@ from data.pipeline_controller import controller
 from train import registry
 from train.predict import write_predictions
 from train.registry import ModelVersion, Stage
-from workbench import BACKTESTING, MODEL
+from workbench import BACKTESTING, LIVE, MODEL
 
 # Figures of the card, in the order in which a reader asks: of classes, then of values.
 _FIGURES = {
@@ -263,6 +263,21 @@ def _show_origin(model: ModelVersion) -> None:
             on_click="ignore",
             key="model.json",
         )
+
+
+def offer_deployment(model: ModelVersion) -> None:
+    """The way to the page Live with its form filled; what trades was chosen on purpose, so only a champion does."""
+    champion = model.stage is Stage.CHAMPION
+    if st.button(
+        "Deploy on demo…",
+        key="model.deploy",
+        icon=LIVE.icon,
+        disabled=not champion or model.is_expired,
+        help="Puts it to work on the live bars of a terminal; the form opens first."
+        if champion
+        else "Promote it on the Training Hub first: only a champion trades.",
+    ):
+        st.switch_page(LIVE.file, query_params={"deploy": "model", "model": str(model.id)})
 
 
 def offer_predictions(model: ModelVersion) -> None:

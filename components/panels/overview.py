@@ -12,16 +12,19 @@ from streamlit.delta_generator import DeltaGenerator
 
 from components.charts.detail import thin_line
 from components.numbers import DASH, age, number, percent, ratio, size, stamp
-from components.panels.failure import failures_shown
+from components.panels.failure import failures_shown, fetched
 from components.panels.jobs import run_as_job
+from components.panels.live_scene import MODES, REAL, Line, read_scene
 from components.panels.page import card, metric, metric_row
 from components.panels.table import csv_button, show_table
 from core.settings import output_folder
 from core.version import __version__
 from data.versions import DatasetVersion
+from execution.live.decisions import REFUSED
 from execution.metrics import ENOUGH_TRADES
 from execution.runs import StoredRun
-from workbench import BACKTESTING, DATA_PIPELINE, PAGES, SAMPLE_STEPS, submit_sample
+from execution.trading_desk import desk
+from workbench import BACKTESTING, DATA_PIPELINE, LIVE, PAGES, SAMPLE_STEPS, submit_sample
 
 _LISTED = 20
 _UNREAD = "cannot be read"
@@ -150,6 +153,41 @@ def show_last(
         table["When"] = [stamp(text, seconds=True) for text in table["When"]]
         show_table(table, key="overview.last", widths={"When": 165, "Kind": 85, "State": 100})
         csv_button("CSV", lambda: table, "ran_last.csv", key="overview.last.csv")
+
+
+def show_live_line() -> None:
+    """What trades now, one line for demo and one for real money, and the way to the kill switch."""
+
+    def draw() -> None:
+        with failures_shown():
+            lines = [line for line in read_scene() if line.deployment.is_open]
+            killed = desk.is_killed()
+            with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small", key="live-line"):
+                switch = ":red[every entry stopped]" if killed else ":green[kill switch armed]"
+                said = [_live_words(mode, [line for line in lines if line.mode == mode]) for mode in MODES]
+                st.markdown(f"**Live** {'  '.join(word for word in said if word)} {switch}", width="stretch")
+                st.page_link(LIVE.file, label="Open Live", icon=LIVE.icon)
+
+    deployed = fetched(lambda: desk.deployments(only_open=True))
+    if deployed or desk.is_killed():
+        st.fragment(draw, run_every="4s")()
+
+
+def _live_words(mode: str, lines: Sequence[Line]) -> str:
+    if not lines:
+        return ""
+    working = sum(line.state == "trading" for line in lines)
+    positions = [(line, each) for line in lines for each in line.positions or ()]
+    pips = [found for line, each in positions if (found := line.pips_of(each)) is not None]
+    floating = f" {number(sum(pips), 1, sign=True)} pips" if positions and len(pips) == len(positions) else ""
+    entries = sum(each.entry_signal_id is not None for line in lines for each in line.today)
+    refused = sum(each.state == REFUSED for line in lines for each in line.today)
+    words = (
+        f"{number(working)} of {number(len(lines))} trading",
+        f"{number(len(positions))} open{floating}",
+        f"{number(entries)} entries today, {number(refused)} refused",
+    )
+    return f":{'orange' if mode == REAL else 'violet'}-badge[{mode}] {' · '.join(words)} ·"
 
 
 def show_best(runs: Sequence[StoredRun]) -> None:

@@ -8,12 +8,19 @@ from components.panels.preparation import keep_defaults
 from core.parameters import Parameter, Value
 
 
-def ask_parameter(key: str, parameter: Parameter, *, first: Value | None = None, step: float | None = None) -> Value:
+def ask_parameter(
+    key: str,
+    parameter: Parameter,
+    *,
+    first: Value | None = None,
+    step: float | None = None,
+    label: str | None = None,
+) -> Value:
     """What the reader gives for `parameter`; at `first`, or the declared default, before that.
 
-    `step` is what one click on a number adds: a whole number's is 1 without it.
+    `step` is what one click on a number adds: a whole number's is 1 without it. `label` replaces its name in words.
     """
-    label = parameter.name.replace("_", " ").capitalize()
+    label = label or parameter.name.replace("_", " ").capitalize()
     keep_defaults({key: parameter.default if first is None else first})
     meaning = f"{parameter.meaning}."
     if isinstance(parameter.default, bool):

@@ -46,12 +46,25 @@ from execution.significance import Significance
 from market.bars import PRICES
 from market.symbols import Symbol, symbol_of
 from market.timeframes import parse_timeframe
+from workbench import LIVE
 
 TRADES_A_PAGE = 200
 _DEFLATED = (
     "The probability that the true Sharpe ratio is above what the best of all variants tried on this data would show "
     "by luck. Source: D. H. Bailey and M. López de Prado, The Deflated Sharpe Ratio, 2014."
 )
+
+
+def offer_deployment(run: StoredRun) -> None:
+    """The way to the page Live with its form filled; a class given from Python cannot be made again elsewhere."""
+    if st.button(
+        "Deploy on demo…",
+        key="backtest.deploy",
+        icon=LIVE.icon,
+        disabled=run.strategy_version is None,
+        help="Puts this strategy to work on the live bars of a terminal; the form opens first.",
+    ):
+        st.switch_page(LIVE.file, query_params={"deploy": "run", "run": run.run_id})
 
 
 def show_metrics(run: StoredRun) -> None:

@@ -19,6 +19,7 @@ from core.errors import SequenceError
 from market.symbols import symbol_of
 from scanner.patterns.sessions import KILL_ZONES, zone_names
 from scanner.setups import DISCOUNT, KILL_ZONE, parts_frame
+from workbench import LIVE
 
 SETUPS = Listing(
     "setup",
@@ -179,7 +180,22 @@ def _show_table(setups: pd.DataFrame, every: Sequence[ScannedSeries], opened: pd
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         csv_button("Setups as CSV", lambda: csv_table(listed), "setups.csv", key="scanner.setups.csv")
+        if opened is not None:
+            _offer_deployment(opened)
         st.caption(f"{number(len(listed))} of {number(len(setups))} setups · known at the close of closed bars, UTC")
+
+
+def _offer_deployment(opened: pd.Series) -> None:
+    """The way to the page Live with its form filled: every setup of this series, not the open one alone."""
+    series = f"{opened['symbol']} {opened['timeframe']}"
+    if st.button(
+        f"Deploy {series} setups…",
+        key="scanner.deploy",
+        icon=LIVE.icon,
+        help="Trades each coming setup of this series on a demo terminal; the form opens first.",
+    ):
+        query = {"deploy": "setups", "symbol": opened["symbol"], "tf": opened["timeframe"]}
+        st.switch_page(LIVE.file, query_params=query)
 
 
 def setups_table(listed: pd.DataFrame, every: Sequence[ScannedSeries]) -> pd.DataFrame:

@@ -15,7 +15,9 @@ from flask_openapi3.openapi import OpenAPI
 from flask_openapi3_swagger.templates import swagger_html_string
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import http_date
 
+from core.clock import is_replayed, utc_now
 from core.errors import (
     DiskError,
     InputError,
@@ -25,11 +27,12 @@ from core.errors import (
     TryAgainError,
     UnknownNameError,
 )
+from core.kill_switch import is_killed
 from core.log import get_logger
 from core.schema import refusal_of
 from core.settings import BridgeSettings
 from core.version import __version__
-from mql5.bridge import routes_backtests, routes_signals, routes_ticks
+from mql5.bridge import routes_backtests, routes_signals, routes_terminals, routes_ticks
 from mql5.bridge.answers import answered, refusal
 from mql5.bridge.intake import parsed_json
 from mql5.bridge.messages import Message
@@ -96,6 +99,7 @@ def build_app(settings: BridgeSettings, our_runs: OurRuns = no_runs) -> _Applica
     _explain(app)
     _add_health(app, bridge)
     routes_ticks.add(app, bridge, PREFIX)
+    routes_terminals.add(app, bridge, PREFIX)
     routes_signals.add(app, bridge, PREFIX)
     routes_backtests.add(app, bridge, PREFIX)
     return app
@@ -140,6 +144,8 @@ def _guard(app: OpenAPI, bridge: Bridge) -> None:
         bridge.metrics.requests.labels(str(answer.status_code)).inc()
         answer.headers["X-Content-Type-Options"] = "nosniff"
         answer.headers.setdefault("Cache-Control", "no-store")
+        if is_replayed():  # a terminal takes the time from here
+            answer.headers["Date"] = http_date(utc_now())
         return answer
 
 
@@ -188,6 +194,8 @@ def _add_health(app: OpenAPI, bridge: Bridge) -> None:
                 "flask": version("flask"),
             },
             components=parts,
+            kill_switch="on" if is_killed() else "off",
+            clock="replayed" if is_replayed() else "wall",
             waiting_ticks=bridge.writer.depth,
             uptime_seconds=round(time.monotonic() - bridge.started, 1),
         )

@@ -7,6 +7,7 @@ so where a day or a minute begins is found by halving. Times that end in `_ms` a
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,10 +15,10 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
-from core.clock import parse_utc, utc_now, utc_text
+from core.clock import now_ms, parse_utc, utc_now, utc_text
 from core.store import Store
 from market.symbols import symbol_of
-from mql5.bridge.ticks import TickStore, now_ms
+from mql5.bridge.ticks import TickStore
 from mql5.tables import MQL5_DATA, events, signals
 
 RATE_SECONDS = 10
@@ -156,22 +157,34 @@ class Feed:
         creation to its end, None while it is open).
         """
         rows = self._store.rows(sa.select(signals).order_by(signals.c.id.desc()).limit(limit))
-        if not rows:
-            return []
-        query = sa.select(events).where(events.c.signal_id >= rows[-1]["id"]).order_by(events.c.id)
+        return self._told(rows, events.c.signal_id >= rows[-1]["id"], {}) if rows else []
+
+    def signals_of(self, ids: Sequence[int], closing: Mapping[int, int] | None = None) -> list[dict[str, Any]]:
+        """The signals of these ids as `signals` tells them, in order of id; those that are gone are left out.
+
+        `closing` says of a CLOSE which position it closes (1 long, −1 short): then its price can be judged as well.
+        """
+        rows = self._store.rows(sa.select(signals).where(signals.c.id.in_(ids)).order_by(signals.c.id))
+        return self._told(rows, events.c.signal_id.in_(ids), closing or {})
+
+    def _told(
+        self, rows: list[dict[str, Any]], steps_of: sa.ColumnElement[bool], closing: Mapping[int, int]
+    ) -> list[dict[str, Any]]:
         steps: dict[int, list[dict[str, Any]]] = {}
-        for step in self._store.rows(query):
+        for step in self._store.rows(sa.select(events).where(steps_of).order_by(events.c.id)):
             steps.setdefault(step["signal_id"], []).append(step)
         for row in rows:
+            # What closes a long sells, and the other way round.
+            side = {"BUY": 1, "SELL": -1}.get(row["signal_type"], -closing.get(row["id"], 0))
             row["history"] = steps.get(row["id"], [])
             row["path"] = _path(row["history"])
-            row["asked"] = self._asked(row)
-            row["slippage_pips"] = slippage_pips(row, row["asked"])
+            row["asked"] = self._asked(row, side)
+            row["slippage_pips"] = slippage_pips(row, row["asked"], side)
             row["total_seconds"] = _seconds_until_end(row)
         return rows
 
-    def _asked(self, row: dict[str, Any]) -> float | None:
-        if row["entry_price"] is not None or row["signal_type"] == "CLOSE" or not row["sent_at"]:
+    def _asked(self, row: dict[str, Any], side: int) -> float | None:
+        if row["entry_price"] is not None or not side or not row["sent_at"]:
             return row["entry_price"]  # type: ignore[no-any-return]
         at = int(parse_utc(row["sent_at"]).timestamp() * 1000)
         query = (
@@ -179,20 +192,22 @@ class Feed:
             " ORDER BY time_ms DESC, id DESC LIMIT 1"
         )
         found = self._rows(query, symbol=row["symbol"], at=at, after=at - _QUOTE_IS_GOOD_MS)
-        return found[0]["ask" if row["signal_type"] == "BUY" else "bid"] if found else None
+        return found[0]["ask" if side > 0 else "bid"] if found else None
 
     def _rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
         with self._store.read() as connection:
             return [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
 
 
-def slippage_pips(row: dict[str, Any], asked: float | None) -> float | None:
-    """By how many pips an executed signal was filled worse than `asked`; None where one of the two is not known."""
+def slippage_pips(row: dict[str, Any], asked: float | None, side: int) -> float | None:
+    """By how many pips an executed signal was filled worse than `asked`; None where one of the two is not known.
+
+    `side` is 1 where it bought and −1 where it sold, 0 where nobody knows what it closed.
+    """
     filled = row["executed_price"]
-    if row["status"] != "executed" or not asked or not filled or row["signal_type"] == "CLOSE":
+    if row["status"] != "executed" or not asked or not filled or not side:
         return None
-    worse = filled - asked if row["signal_type"] == "BUY" else asked - filled
-    return float(worse / symbol_of(row["symbol"]).pip)
+    return float(side * (filled - asked) / symbol_of(row["symbol"]).pip)
 
 
 def _path(history: list[dict[str, Any]]) -> str:

@@ -90,6 +90,13 @@ class KeyRing:
         columns = [column for column in keys.c if column.name != "key_hash"]
         return self._store.rows(sa.select(*columns).order_by(keys.c.id.desc()))
 
+    def name_of(self, key_id: int) -> str:
+        """The name under which a key was made. Raises UnknownNameError."""
+        found = self._store.rows(sa.select(keys.c.name).where(keys.c.id == key_id))
+        if not found:
+            raise UnknownNameError(f"There is no key {key_id}.", "Look at the list of keys.")
+        return str(found[0]["name"])
+
     def holder(self, key: str) -> int | None:
         """The id of the key in force that this is, or None."""
         if time.monotonic() - self._looked_at > _LOOKED_AT_SECONDS:

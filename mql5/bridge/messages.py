@@ -113,6 +113,40 @@ class Acknowledgement(Message):
     duplicate: bool | None = None
 
 
+Figure = Annotated[float, Field(ge=-1e15, le=1e15)]
+
+
+class OpenPosition(Message):
+    """A position of the Expert Advisor's magic number; `sl` and `tp` are prices, `profit` account money."""
+
+    ticket: Whole
+    symbol: SymbolText
+    side: Literal["long", "short"]
+    volume: Amount = Field(description="lots")
+    price: Amount
+    sl: Amount | None = None
+    tp: Amount | None = None
+    profit: Figure | None = None
+    opened_ms: Milliseconds | None = Field(None, description="epoch milliseconds, UTC")
+    comment: Line | None = None
+
+
+class SymbolSpec(Message):
+    """How a broker trades a symbol; volumes are lots, `tick_value` account money a lot and `tick_size`."""
+
+    symbol: SymbolText
+    digits: int | None = Field(None, ge=0, le=15)
+    point: Amount | None = None
+    volume_min: Amount | None = None
+    volume_max: Amount | None = None
+    volume_step: Amount | None = None
+    contract_size: Amount | None = None
+    tick_value: Amount | None = None
+    tick_size: Amount | None = None
+    spread_points: Amount | None = None
+    stops_level: Whole | None = Field(None, description="points")
+
+
 class Heartbeat(Message):
     """A terminal says that it lives, and how it stands."""
 
@@ -134,9 +168,44 @@ class Heartbeat(Message):
     ticks_sent: Whole | None = None
     ticks_dropped: Whole | None = None
     symbols: list[SymbolText] | None = Field(None, max_length=1_000)
+    kill_switch: bool | None = Field(None, description="whether the terminal's own kill switch is set")
+    margin_free: Figure | None = None
+    open_positions: list[OpenPosition] | None = Field(None, max_length=1_000)
+    symbol_specs: list[SymbolSpec] | None = Field(None, max_length=1_000)
 
 
-Figure = Annotated[float, Field(ge=-1e15, le=1e15)]
+class Deal(Message):
+    """A deal of the account's history, as the terminal tells it; money is in the account's currency."""
+
+    deal: Whole
+    order: Whole = 0
+    position: Whole = 0
+    symbol: SymbolText
+    side: Literal["buy", "sell"]
+    entry: Literal["in", "out", "inout", "out_by"]
+    volume: Amount = Field(description="lots")
+    price: Amount
+    commission: Figure = 0.0
+    swap: Figure = 0.0
+    profit: Figure = 0.0
+    time_ms: Milliseconds = Field(description="epoch milliseconds, UTC")
+    reason: Annotated[Line, Field(max_length=32)] = ""
+    comment: Line = ""
+    magic: int = Field(0, ge=-LARGEST, le=LARGEST)
+
+
+class DealReport(Message):
+    """Deals of a terminal, in any order; told again they change nothing."""
+
+    client: Word
+    deals: list[Deal] = Field(min_length=1, max_length=1_000)
+
+
+class KillOrder(Message):
+    """Why nothing may be entered any more, and whether open positions shall be closed."""
+
+    reason: Annotated[Line, Field(min_length=1)]
+    close_positions: bool = False
 
 
 class TesterResult(Message):
@@ -183,6 +252,14 @@ class TicksQuery(_Query):
 
     limit: int = Field(100, ge=1, le=100_000)
     since: float | None = Field(None, ge=0, lt=1e11, description="epoch seconds, UTC")
+
+
+class DealsQuery(_Query):
+    """Which deals; with `since` the first from then on, else the newest, oldest first either way."""
+
+    client: Word | None = None
+    since: float | None = Field(None, ge=0, lt=1e11, description="epoch seconds, UTC")
+    limit: int = Field(1_000, ge=1, le=100_000)
 
 
 class LimitQuery(_Query):

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response, request
 from flask_openapi3.openapi import OpenAPI
 
+from core.kill_switch import is_killed
 from mql5.bridge.answers import answered
 from mql5.bridge.intake import stripped
 from mql5.bridge.messages import Acknowledgement, NewSignal, PendingQuery, SignalPath, SignalsQuery
@@ -46,7 +47,8 @@ def add(app: OpenAPI, bridge: Bridge, prefix: str) -> None:
         else:
             rows = signals.lease(query.client, limit, query.lease_s or bridge.settings.lease_seconds)
         if query.format == "lines":
-            return Response("".join(f"{as_line(row)}\n" for row in rows), mimetype="text/plain")
+            lines = ["#kill"] if is_killed() else []
+            return Response("".join(f"{line}\n" for line in [*lines, *map(as_line, rows)]), mimetype="text/plain")
         return answered(pending_signals=[shown(row) for row in rows], count=len(rows))
 
     @app.get(f"{prefix}/signals", summary="Signals of any state, newest first", security=_KEY)

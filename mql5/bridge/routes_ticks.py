@@ -1,4 +1,4 @@
-"""The endpoints of ticks and terminals."""
+"""The endpoints of ticks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from flask import Response, g, request
 from flask_openapi3.openapi import OpenAPI
 from pydantic_core import to_json
 
-from core.clock import utc_text
+from core.clock import now_ms, utc_text
 from market.symbols import canonical_symbol
 from mql5.bridge.answers import answered
 from mql5.bridge.intake import read_ticks
-from mql5.bridge.messages import Heartbeat, LimitQuery, SymbolPath, Tick, TickBatch, TicksQuery
+from mql5.bridge.messages import LimitQuery, SymbolPath, Tick, TickBatch, TicksQuery
 from mql5.bridge.state import Bridge
-from mql5.bridge.ticks import now_ms
 
 _KEY: list[dict[str, list[str]]] = [{"key": []}]
 
@@ -82,17 +81,3 @@ def add(app: OpenAPI, bridge: Bridge, prefix: str) -> None:
     def get_gaps(query: LimitQuery) -> Response:
         rows = bridge.ticks.gaps(query.limit)
         return answered(gaps=rows, count=len(rows))
-
-    @app.post(f"{prefix}/terminals/heartbeat", summary="A terminal says that it lives, and how", security=_KEY)
-    def post_heartbeat(body: Heartbeat) -> Response:
-        drift = bridge.terminals.beat(body)
-        if body.tz_offset_s is not None:
-            bridge.offsets.learn(body.client, body.tz_offset_s)
-        off = drift is not None and abs(drift) > drift_limit_ms
-        waiting = bridge.signals.counts()
-        return answered(success=True, server_time_ms=now_ms(), clock_drift_ms=drift, clock_is_off=off, signals=waiting)
-
-    @app.get(f"{prefix}/terminals", summary="The terminals heard, the one heard last first", security=_KEY)
-    def get_terminals() -> Response:
-        rows = bridge.terminals.all()
-        return answered(terminals=rows, count=len(rows))

@@ -1,7 +1,8 @@
 """Signals and what became of them: pending → leased → sent → executed | rejected | expired | cancelled.
 
 Each step is one transaction and leaves a line in the signal's history. The same step twice changes nothing; what
-happened at the broker is a fact and is entered even when the signal had expired or was cancelled meanwhile.
+happened at the broker is a fact and is entered even when the signal had expired or was cancelled meanwhile. While the
+kill switch is on entries (BUY, SELL) are neither created, given out nor begun, and those that wait are cancelled.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.clock import utc_text
+from core.clock import now_ms, utc_text
 from core.errors import InputError, NameTakenError, UnknownNameError
+from core.kill_switch import is_killed, killed_by
 from core.names import nearest
 from core.settings import current_settings
 from core.store import Store, inserted_id
 from market.symbols import AssetClass, canonical_symbol, symbol_of
 from mql5.bridge.messages import Acknowledgement, NewSignal, SignalType, epoch_ms
-from mql5.bridge.ticks import TickStore, now_ms
+from mql5.bridge.ticks import TickStore
 from mql5.tables import MQL5_DATA, events, signals
 
 OPEN = ("pending", "leased")
@@ -41,6 +43,10 @@ class SignalConflictError(NameTakenError):
     """What is said of a signal contradicts what is known of it."""
 
 
+class KilledError(NameTakenError):
+    """The kill switch is on: nothing is entered."""
+
+
 class SignalStore:
     """The signals of this workbench."""
 
@@ -52,7 +58,8 @@ class SignalStore:
         """Enter a signal, pending at once; (its row, whether it is new).
 
         The same idempotency key with the same content is the signal that is there. Raises InputError with
-        the reason, SignalConflictError for a key that stands for another signal.
+        the reason, SignalConflictError for a key that stands for another signal, KilledError for an entry while the
+        kill switch is on.
         """
         values = self._checked(asked)
         with self._store.write() as connection:
@@ -60,6 +67,8 @@ class SignalStore:
                 query = sa.select(signals).where(signals.c.idempotency_key == asked.idempotency_key)
                 if held := connection.execute(query).mappings().first():
                     return _same_or_refused(dict(held), values), False
+            if asked.signal_type is not SignalType.CLOSE and is_killed():
+                raise _killed(f"A {asked.signal_type} of {values['symbol']} is not taken")
             key = inserted_id(connection, signals, values)
             _note(connection, key, "pending", "created")
         return {**dict.fromkeys(signals.c.keys()), **values, "id": key}, True
@@ -69,7 +78,7 @@ class SignalStore:
         now = now_ms()
         query = (
             sa.select(signals)
-            .where(_IS_OPEN, _is_free(now), signals.c.valid_until_ms > now)
+            .where(_IS_OPEN, _is_free(now), signals.c.valid_until_ms > now, _is_permitted())
             .order_by(signals.c.id)
             .limit(limit)
         )
@@ -84,7 +93,7 @@ class SignalStore:
         mine = sa.and_(signals.c.status == "leased", signals.c.client == client)
         query = (
             sa.select(signals)
-            .where(_IS_OPEN, sa.or_(_is_free(now), mine), signals.c.valid_until_ms > now)
+            .where(_IS_OPEN, sa.or_(_is_free(now), mine), signals.c.valid_until_ms > now, _is_permitted())
             .order_by(signals.c.id)
             .limit(limit)
         )
@@ -106,9 +115,11 @@ class SignalStore:
     def sent(self, signal_id: int, word: Acknowledgement) -> tuple[dict[str, Any], bool]:
         """A terminal begins to execute: (the row, whether this changed it). Without a lease it is accepted too.
 
-        Raises SignalConflictError when the signal has expired, was cancelled, or another terminal holds it: then it
-        must not be executed.
+        Raises SignalConflictError when the signal has expired, was cancelled, or another terminal holds it, and
+        KilledError for an entry while the kill switch is on, which cancels it: then it must not be executed.
         """
+        if is_killed() and self._is_stopped(signal_id, word):
+            raise _killed(f"Signal {signal_id} is cancelled")
         with self._store.write() as connection:
             row = _one(connection, signal_id)
             status, now = row["status"], now_ms()
@@ -170,8 +181,25 @@ class SignalStore:
             changes = {"status": "cancelled", "finished_at": utc_text()}
             return _change(connection, row, changes, Acknowledgement(), "cancelled"), True
 
+    def take_back_entries(self) -> int:
+        """Cancel the entries that no terminal has begun yet, leased ones too, while the kill switch is on; how many.
+
+        Else they would be executed when it is armed again.
+        """
+        entries = sa.and_(_IS_OPEN, signals.c.signal_type != SignalType.CLOSE.value)
+        if not is_killed() or not self._store.rows(sa.select(signals.c.id).where(entries).limit(1)):
+            return 0
+        with self._store.write() as connection:
+            rows = [dict(row) for row in connection.execute(sa.select(signals).where(entries)).mappings()]
+            for row in rows:
+                _stop(connection, row, Acknowledgement())
+        return len(rows)
+
     def expire(self) -> int:
-        """End the signals whose time is over and that no terminal holds; how many."""
+        """End the signals whose time is over and that no terminal holds, and what the kill switch stops; how many."""
+        return self.take_back_entries() + self._expire()
+
+    def _expire(self) -> int:
         now = now_ms()
         over = sa.and_(_IS_OPEN, signals.c.valid_until_ms <= now, _is_free(now))
         if not self._store.rows(sa.select(signals.c.id).where(over).limit(1)):
@@ -206,6 +234,18 @@ class SignalStore:
         query = sa.select(signals.c.status, sa.func.count().label("count")).where(_IS_OPEN).group_by(signals.c.status)
         found = {row["status"]: row["count"] for row in self._store.rows(query)}
         return {status: found.get(status, 0) for status in OPEN}
+
+    def _is_stopped(self, signal_id: int, word: Acknowledgement) -> bool:
+        """Cancel an entry that a terminal is about to begin, now that nothing may be entered; whether it was one.
+
+        A terminal says `sent` before it does anything, so what it says again was not executed either.
+        """
+        with self._store.write() as connection:
+            row = _one(connection, signal_id)
+            if row["signal_type"] == SignalType.CLOSE or row["status"] not in {*OPEN, "sent"}:
+                return False
+            _stop(connection, row, word)
+        return True
 
     def _checked(self, asked: NewSignal) -> dict[str, Any]:
         symbol = self._known(asked.symbol)
@@ -257,6 +297,24 @@ def _refuse_wrong_sides(asked: NewSignal) -> None:
 
 def _is_free(now: int) -> sa.ColumnElement[bool]:
     return sa.or_(signals.c.status == "pending", signals.c.lease_until_ms <= now)
+
+
+def _is_permitted() -> sa.ColumnElement[bool]:
+    """What may be given out now."""
+    return signals.c.signal_type == SignalType.CLOSE.value if is_killed() else sa.true()
+
+
+def _killed(what: str) -> KilledError:
+    told = killed_by() or {"by": "file", "reason": "it is off again"}
+    return KilledError(
+        f"{what}: the kill switch is on (by {told['by']}: {told['reason']}).",
+        "Nothing is entered until it is armed again; a CLOSE goes on working.",
+    )
+
+
+def _stop(connection: sa.Connection, row: dict[str, Any], word: Acknowledgement) -> None:
+    changes = {"status": "cancelled", "finished_at": utc_text()}
+    _change(connection, row, changes, word, "cancelled by the kill switch")
 
 
 def _same_or_refused(held: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

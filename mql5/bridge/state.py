@@ -12,6 +12,7 @@ from typing import Any
 from core.errors import SequenceError, TryAgainError
 from core.log import get_logger
 from core.settings import BridgeSettings
+from mql5.bridge.deals import DealStore
 from mql5.bridge.imports import ImportStore
 from mql5.bridge.intake import Offsets
 from mql5.bridge.keys import KeyRing
@@ -127,6 +128,7 @@ class Bridge:
     ticks: TickStore = field(default_factory=TickStore)
     signals: SignalStore = field(default_factory=SignalStore)
     terminals: TerminalStore = field(default_factory=TerminalStore)
+    deals: DealStore = field(default_factory=DealStore)
     imports: ImportStore = field(default_factory=ImportStore)
     keys: KeyRing = field(default_factory=KeyRing)
     offsets: Offsets = field(default_factory=Offsets)

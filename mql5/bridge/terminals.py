@@ -1,4 +1,7 @@
-"""The terminals that speak to the bridge: when each was heard last, its account, its clock, whether it may trade."""
+"""The terminals that speak to the bridge: when each was heard last, its account, clock and positions.
+
+A terminal whose own kill switch is set kills here too: `core.kill_switch`.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,17 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
-from core.clock import parse_utc, utc_now, utc_text
+from core.clock import now_ms, parse_utc, utc_now, utc_text
+from core.kill_switch import write_kill
 from core.store import Store
+from market.symbols import canonical_symbol
 from mql5.bridge.messages import Heartbeat
-from mql5.bridge.ticks import now_ms
 from mql5.tables import MQL5_DATA, terminals
 
 SILENT_SECONDS = 30.0
+_YES_OR_NO = ("trade_allowed", "connected", "kill_switch")
+# What a heartbeat does not say of these is not known any more; of the rest the last word stands.
+_OF_THE_MOMENT = ("kill_switch", "margin_free", "open_positions")
 
 
 class TerminalStore:
@@ -23,12 +30,23 @@ class TerminalStore:
         self._store = Store(MQL5_DATA)
 
     def beat(self, heard: Heartbeat) -> int | None:
-        """Enter a heartbeat; by how many ms the terminal's clock is ahead of ours, where it told it."""
+        """Enter a heartbeat; by how many ms the terminal's clock is ahead of ours, where it told it.
+
+        Its own kill switch switches ours on before anything else is done; raises DiskError where that cannot be.
+        """
+        if heard.kill_switch:
+            write_kill(f"terminal {heard.client}", "its global variable SequenceBridge.stop is set")
         drift = heard.gmt_ms - now_ms() if heard.gmt_ms is not None else None
-        said = heard.model_dump(exclude={"gmt_ms", "tz_offset_s"}, exclude_none=True)
-        for name in ("trade_allowed", "connected"):
-            if name in said:
+        said = {
+            **dict.fromkeys(_OF_THE_MOMENT),
+            **heard.model_dump(exclude={"gmt_ms", "tz_offset_s", "open_positions", "symbol_specs"}, exclude_none=True),
+        }
+        for name in _YES_OR_NO:
+            if said.get(name) is not None:
                 said[name] = int(said[name])
+        for name, each in (("open_positions", heard.open_positions), ("symbol_specs", heard.symbol_specs)):
+            if each is not None:
+                said[name] = [{**one.model_dump(), "symbol": canonical_symbol(one.symbol)} for one in each]
         if heard.tz_offset_s is not None:
             said["tz_offset_seconds"] = heard.tz_offset_s
         if drift is not None:
@@ -46,7 +64,7 @@ class TerminalStore:
         for row in found:
             row["age_seconds"] = (utc_now() - parse_utc(row["beat_at"])).total_seconds()
             row["is_alive"] = row["age_seconds"] < SILENT_SECONDS
-            for name in ("trade_allowed", "connected"):
+            for name in _YES_OR_NO:
                 row[name] = None if row[name] is None else bool(row[name])
         return found
 

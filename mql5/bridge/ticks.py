@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple
@@ -31,6 +30,9 @@ _INSERT_GAP = (
 _COLUMNS = "id, source, symbol, time_ms, broker_ms, sequence, bid, ask, last, volume, flags, stale, received_ms"
 # So many rows are deleted a transaction, that ticks never wait long for it.
 _DELETED_AT_ONCE = 5_000
+_OF_STREAM = "source = :source AND symbol = :symbol"
+_NEXT_HOLE = f"SELECT missing, time_ms FROM tick_gaps WHERE {_OF_STREAM} AND time_ms >= :after ORDER BY time_ms LIMIT 1"  # noqa: S608  # our own words
+_MISSING = f"SELECT coalesce(sum(missing), 0) AS missing FROM tick_gaps WHERE {_OF_STREAM}"  # noqa: S608  # likewise
 # Each symbol is found by one step into the index; a DISTINCT would read all of it.
 _SYMBOLS = (
     "WITH RECURSIVE s(symbol) AS (SELECT min(symbol) FROM live_ticks UNION ALL"
@@ -138,6 +140,29 @@ class TickStore:
         """The id of the tick committed last; 0 when there is none."""
         return int(self._rows("SELECT coalesce(max(id), 0) AS id FROM live_ticks")[0]["id"])
 
+    def last_before(self, source: str, symbol: str, time_ms: int) -> dict[str, Any] | None:
+        """The newest tick of one source and symbol that is older than that time (UTC), None where there is none."""
+        query = (
+            f"SELECT {_COLUMNS} FROM live_ticks WHERE symbol = :symbol AND time_ms < :time AND source = :source"  # noqa: S608
+            " ORDER BY time_ms DESC, id DESC LIMIT 1"
+        )
+        found = self._rows(query, symbol=symbol, source=source, time=time_ms)
+        return found[0] if found else None
+
+    def gaps_between(self, source: str, symbol: str, first_ms: int, after_ms: int) -> int:
+        """How many numbers are missing of one source and symbol in [first_ms, after_ms) (UTC).
+
+        A hole counts where the tick behind it lies, and where it begins before `after_ms` and ends later: nobody
+        knows to which side of that time its ticks belonged.
+        """
+        values = {"source": source, "symbol": symbol, "first": first_ms, "after": after_ms}
+        inside = self._rows(f"{_MISSING} AND time_ms >= :first AND time_ms < :after", **values)[0]["missing"]
+        for hole in self._rows(_NEXT_HOLE, **values):
+            before = self.last_before(source, symbol, hole["time_ms"])
+            if before is None or before["time_ms"] < after_ms:
+                inside += hole["missing"]
+        return int(inside)
+
     def streams(self) -> list[tuple[str, str]]:
         """Which source sent which symbol, by one step into the index each."""
         return [(row["source"], row["symbol"]) for row in self._rows(_STREAMS)]
@@ -184,11 +209,6 @@ class TickStore:
     def _rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
         with self.store.read() as connection:
             return [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
-
-
-def now_ms() -> int:
-    """The present in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 def _cursor(connection: sa.Connection) -> sqlite3.Cursor:

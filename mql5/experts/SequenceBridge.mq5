@@ -1,14 +1,16 @@
 // The Expert Advisor of Sequence: ticks go to the bridge, signals come back and are executed once.
 // Installation and what each message means: docs/expert-advisor.md.
 #property copyright "Sequence, AGPL-3.0-or-later"
-#property version   "1.00"
+#property version   "1.10"
 #property description "Streams ticks to the Sequence bridge and executes its signals, once each."
 
 #include "SequenceHttp.mqh"
 #include "SequenceTicks.mqh"
+#include "SequenceAccount.mqh"
+#include "SequenceDeals.mqh"
 #include "SequenceOrders.mqh"
 
-#define SEQ_VERSION "1.00"
+#define SEQ_VERSION "1.10"
 
 input group  "Bridge"
 input string InpUrl            = "http://127.0.0.1:5000"; // Address; allow it in Tools > Options > Expert Advisors
@@ -40,12 +42,14 @@ CSeqHttp    g_http;
 CSeqTicks   g_ticks;
 CSeqJournal g_journal;
 CSeqOrders  g_orders;
+CSeqDeals   g_deals;
 CSeqBackoff g_polls;
 CSeqBackoff g_beats;
 CSeqBackoff g_answers;
 string      g_client = "";
 string      g_lock = "";
 string      g_forbidden = "";
+int         g_positions = 0;
 ulong       g_next_poll = 0;
 ulong       g_next_beat = 0;
 ulong       g_next_lock = 0;
@@ -97,6 +101,7 @@ int OnInit()
    g_http.Init(InpUrl, InpKey, InpTimeoutMs);
    if(!g_ticks.Init(g_client, InpSymbols, InpPrefix, InpSuffix, InpRing, InpBatch, InpBackfillS, name + ".ticks.txt"))
       return(INIT_PARAMETERS_INCORRECT);
+   g_deals.Init(g_client, InpMagic, name + ".deals.txt");
    if(!EventSetMillisecondTimer(InpTimerMs))
      {
       Print("Sequence: no timer, error ", IntegerToString(GetLastError()));
@@ -130,11 +135,29 @@ void OnTimer()
    KeepLock();
    g_ticks.Collect();
    Answer();       // what the bridge does not know yet, before anything new
+   Poll();         // which also tells of the kill switch, before anything is sent
    Work();
-   Poll();
    Answer();
+   Watch();
+   g_deals.Collect();
+   g_deals.Send(g_http, g_ticks);
    Beat();
    g_ticks.Send(g_http);
+  }
+
+// A position that came or went, by a stop say, is told at once.
+void Watch()
+  {
+   int open = g_orders.Positions();
+   if(open != g_positions)
+      Hurry();
+   g_positions = open;
+  }
+
+void Hurry()
+  {
+   g_next_beat = 0;
+   g_deals.Hurry();
   }
 
 // Two of the same account and magic number would execute each signal twice. The lock ends with the terminal.
@@ -156,27 +179,44 @@ void KeepLock()
    g_next_lock = GetTickCount64() + 1000;
   }
 
-// Asks for signals while trading is permitted; what is not taken stays for others, or expires.
+// Asks for signals while trading is permitted; what is not taken stays for others, or expires. Under the kill switch
+// of Sequence it asks on: the bridge gives out what closes then.
 void Poll()
   {
-   string forbidden = g_orders.Forbidden();
-   if(forbidden != g_forbidden)
-     {
-      Print("Sequence: trading ", StringLen(forbidden) > 0 ? "stopped: " + forbidden : "permitted");
-      g_forbidden = forbidden;
-      g_next_beat = 0;
-     }
-   if(StringLen(forbidden) > 0 || GetTickCount64() < g_next_poll || !g_polls.Ready() || !g_http.Open())
+   Announce();
+   if(StringLen(g_orders.Forbidden()) > 0 || GetTickCount64() < g_next_poll || !g_polls.Ready() || !g_http.Open())
       return;
    g_next_poll = GetTickCount64() + (ulong)InpPollMs;
    int status = g_http.Ask("GET", "/api/v1/signals/pending?client=" + g_client + "&format=lines&max=20&lease_s=15", "");
    if(!Well(status, g_polls))
       return;
+   string served = g_http.Body();
+   if(StringFind(served, "#kill") == 0)
+      g_orders.Stop(true);
+   else if(g_orders.Stopped())
+     {
+      // Only the answer to a heartbeat permits entries again; what was served now is served again.
+      g_next_beat = 0;
+      Beat();
+      if(g_orders.Stopped())
+         return;
+     }
+   Announce();
    string lines[];
-   int count = StringSplit(g_http.Body(), '\n', lines);
+   int count = StringSplit(served, '\n', lines);
    for(int i = 0; i < count; i++)
       Receive(lines[i]);
    Work();
+  }
+
+void Announce()
+  {
+   string forbidden = g_orders.NoEntries();
+   if(forbidden == g_forbidden)
+      return;
+   Print("Sequence: trading ", StringLen(forbidden) > 0 ? "stopped: " + forbidden : "permitted");
+   g_forbidden = forbidden;
+   g_next_beat = 0;
   }
 
 // A line is id|symbol|side|volume|stop|target|valid until|comment|created; an absent number is 0.
@@ -318,10 +358,12 @@ void Look(const int i)
 void Settle(const int i)
   {
    Phase(i, g_journal.items[i].phase);
-   if(g_journal.items[i].phase == SEQ_DONE)
-      PrintFormat("Sequence: signal %I64d %s: %d %s", g_journal.items[i].id,
-                  g_journal.items[i].executed ? "executed" : "refused", (int)g_journal.items[i].retcode,
-                  g_journal.items[i].words);
+   if(g_journal.items[i].phase != SEQ_DONE)
+      return;
+   Hurry();
+   PrintFormat("Sequence: signal %I64d %s: %d %s", g_journal.items[i].id,
+               g_journal.items[i].executed ? "executed" : "refused", (int)g_journal.items[i].retcode,
+               g_journal.items[i].words);
   }
 
 void Reject(const int i, const string words)
@@ -404,12 +446,14 @@ void Beat()
    StringAdd(text, ",\"build\":" + IntegerToString(TerminalInfoInteger(TERMINAL_BUILD)));
    StringAdd(text, ",\"ea_version\":" + SeqJson(SEQ_VERSION));
    StringAdd(text, ",\"trade_mode\":" + SeqJson(TradeMode()));
-   StringAdd(text, ",\"trade_allowed\":" + SeqBool(StringLen(g_orders.Forbidden()) == 0));
+   StringAdd(text, ",\"trade_allowed\":" + SeqBool(StringLen(g_orders.NoEntries()) == 0));
+   StringAdd(text, ",\"kill_switch\":" + SeqBool(g_orders.Halted()));
    StringAdd(text, ",\"connected\":" + SeqBool(TerminalInfoInteger(TERMINAL_CONNECTED) != 0));
    StringAdd(text, ",\"tz_offset_s\":" + IntegerToString(SeqServerOffset(g_http.UtcNow())));
    StringAdd(text, ",\"gmt_ms\":" + IntegerToString((long)TimeGMT() * 1000));
    StringAdd(text, ",\"balance\":" + SeqNumber(AccountInfoDouble(ACCOUNT_BALANCE), 2));
    StringAdd(text, ",\"equity\":" + SeqNumber(AccountInfoDouble(ACCOUNT_EQUITY), 2));
+   StringAdd(text, ",\"margin_free\":" + SeqNumber(AccountInfoDouble(ACCOUNT_MARGIN_FREE), 2));
    StringAdd(text, ",\"currency\":" + SeqJson(AccountInfoString(ACCOUNT_CURRENCY)));
    StringAdd(text, ",\"positions\":" + IntegerToString(g_orders.Positions()));
    StringAdd(text, ",\"ticks_sent\":" + IntegerToString(g_ticks.Delivered()));
@@ -417,8 +461,14 @@ void Beat()
    StringAdd(text, ",\"symbols\":[");
    for(int i = 0; i < g_ticks.Feeds(); i++)
       StringAdd(text, (i > 0 ? "," : "") + SeqJson(g_ticks.Name(i)));
-   StringAdd(text, "]}");
-   Well(g_http.Ask("POST", "/api/v1/terminals/heartbeat", text), g_beats);
+   StringAdd(text, "],\"open_positions\":" + SeqPositions(InpMagic, g_ticks, SeqServerOffset(g_http.UtcNow())));
+   StringAdd(text, ",\"symbol_specs\":" + SeqSpecs(g_ticks) + "}");
+   if(!Well(g_http.Ask("POST", "/api/v1/terminals/heartbeat", text), g_beats))
+      return;
+   int killed = SeqJsonFlag(g_http.Body(), "kill_switch");
+   if(killed >= 0)
+      g_orders.Stop(killed == 1);
+   Announce();
   }
 
 // What the account trades with and, where trading is off, why.
@@ -426,7 +476,7 @@ string TradeMode()
   {
    long mode = AccountInfoInteger(ACCOUNT_TRADE_MODE);
    string name = mode == ACCOUNT_TRADE_MODE_REAL ? "real" : mode == ACCOUNT_TRADE_MODE_CONTEST ? "contest" : "demo";
-   string forbidden = g_orders.Forbidden();
+   string forbidden = g_orders.NoEntries();
    return(StringLen(forbidden) > 0 ? name + "; " + forbidden : name);
   }
 

@@ -25,8 +25,11 @@ class CSeqOrders
 private:
    CTrade            m_trade;
    SeqLimits         m_limits;
+   bool              m_stopped;   // by the kill switch of Sequence, as its bridge said last
 
 public:
+                     CSeqOrders(void) : m_stopped(false) {}
+
    void              Init(const SeqLimits &limits)
      {
       m_limits = limits;
@@ -36,12 +39,30 @@ public:
       m_trade.LogLevel(LOG_LEVEL_ERRORS);
      }
 
-   // Why nothing is traded now; empty when trading is permitted.
+   void              Stop(const bool stopped) { m_stopped = stopped; }
+   bool              Stopped(void) const { return(m_stopped); }
+
+   // Whether the terminal's own kill switch is set.
+   bool              Halted(void) const
+     {
+      return(GlobalVariableCheck(SEQ_STOP_NAME) && GlobalVariableGet(SEQ_STOP_NAME) != 0.0);
+     }
+
+   // Why nothing is entered now; empty when it may be. Under Sequence's kill switch a CLOSE goes on working.
+   string            NoEntries(void) const
+     {
+      string forbidden = Forbidden();
+      if(StringLen(forbidden) == 0 && m_stopped)
+         return("kill switch of Sequence");
+      return(forbidden);
+     }
+
+   // Why nothing at all is traded now; empty when trading is permitted.
    string            Forbidden(void) const
      {
       if(!m_limits.trade)
          return("InpTrade is false: ticks only");
-      if(GlobalVariableCheck(SEQ_STOP_NAME) && GlobalVariableGet(SEQ_STOP_NAME) != 0.0)
+      if(Halted())
          return("kill switch: the global variable " + SEQ_STOP_NAME + " is set");
       if(AccountInfoInteger(ACCOUNT_TRADE_MODE) == ACCOUNT_TRADE_MODE_REAL && !m_limits.allow_real)
          return("a real account, and InpAllowReal is false");
@@ -66,7 +87,7 @@ public:
    // Why a signal must not be executed, ever; empty when it may. `now` is seconds UTC by the bridge's clock.
    string            Objection(const SeqSignal &signal, const string symbol, const long now) const
      {
-      string forbidden = Forbidden();
+      string forbidden = signal.side == "CLOSE" ? Forbidden() : NoEntries();
       if(StringLen(forbidden) > 0)
          return(forbidden);
       if(signal.valid_until > 0 && now > signal.valid_until)

@@ -25,6 +25,25 @@ string SeqBool(const bool value)
    return(value ? "true" : "false");
   }
 
+// A price as JSON; 0 stands for none.
+string SeqPrice(const double value, const int digits)
+  {
+   return(value > 0.0 ? SeqNumber(value, digits) : "null");
+  }
+
+// What a JSON answer says of a name: 1 for true, 0 for false, -1 where it says neither.
+int SeqJsonFlag(const string json, const string name)
+  {
+   int at = StringFind(json, "\"" + name + "\"");
+   if(at < 0)
+      return(-1);
+   string rest = StringSubstr(json, at + StringLen(name) + 2, 16);
+   StringReplace(rest, " ", "");
+   if(StringFind(rest, ":true") == 0)
+      return(1);
+   return(StringFind(rest, ":false") == 0 ? 0 : -1);
+  }
+
 // Whether a text can stand in an address as it is.
 bool SeqIsName(const string text)
   {

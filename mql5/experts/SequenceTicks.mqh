@@ -57,6 +57,7 @@ public:
    long              Skips(void) const { return(m_skips); }
    int               Feeds(void) const { return(ArraySize(m_feeds)); }
    string            Name(const int feed) const { return(m_feeds[feed].name); }
+   string            Symbol(const int feed) const { return(m_feeds[feed].symbol); }
 
    // The terminal's name of a symbol; empty for one that is not streamed.
    string            SymbolOf(const string name) const
@@ -65,6 +66,15 @@ public:
          if(m_feeds[i].name == name)
             return(m_feeds[i].symbol);
       return("");
+     }
+
+   // What Sequence calls a symbol of the terminal; one that is not streamed keeps its name.
+   string            NameOf(const string symbol) const
+     {
+      for(int i = 0; i < ArraySize(m_feeds); i++)
+         if(m_feeds[i].symbol == symbol)
+            return(m_feeds[i].name);
+      return(symbol);
      }
 
    // False when none of the symbols is known to the terminal.

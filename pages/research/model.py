@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from components.panels.failure import failures_shown, fetched
-from components.panels.models import ask_model, offer_predictions, show_card
+from components.panels.models import ask_model, offer_deployment, offer_predictions, show_card
 from components.panels.page import Colour, card, page_header, show_badges
 from train.registry import Stage, list_models
 from workbench import OVERVIEW, TRAINING
@@ -35,7 +35,9 @@ def show() -> None:
     model = ask_model(models)
     age: list[tuple[str, Colour]] = [("expired", "red")] if model.is_expired else []
     show_badges(header, (str(model.stage), COLOURS[model.stage]), *age)
-    offer_predictions(model)
+    with st.container(horizontal=True, gap="xsmall"):
+        offer_predictions(model)
+        offer_deployment(model)
     with failures_shown():
         show_card(model)
 

@@ -8,6 +8,7 @@ from components.panels.overview import (
     show_best,
     show_folder,
     show_last,
+    show_live_line,
     show_metrics,
     show_next,
     show_sample_offer,
@@ -42,6 +43,7 @@ def show() -> None:
         return
     if versions is None or runs is None:
         show_badges(header, ("cannot read", "red"))
+    show_live_line()
     show_metrics(versions, runs)
     left, right = columns([2, 1])
     with left:

@@ -18,7 +18,9 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 import workbench
+from core import store
 from core.child import stop_child
+from core.jobs import JobStatus
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 APP = Path(workbench.__file__).with_name("app.py")
@@ -50,7 +52,8 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 @pytest.fixture(scope="session")
 def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
-    return {**browser_context_args, "viewport": {"width": 1440, "height": 900}}
+    # Without transitions a page is drawn once instead of sixty times a second, and a click meets what stays there.
+    return {**browser_context_args, "viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"}
 
 
 WORKBENCH = ("main", "--mode", "gui", "--port", "PORT")
@@ -100,9 +103,55 @@ def serve() -> Callable[..., AbstractContextManager[str]]:
     return serving
 
 
+class Standing:
+    """A workbench whose server and worker stand for all tests of a file; each test begins with databases of its own."""
+
+    def __init__(self, home: Path, address: str) -> None:
+        self.home = home
+        self.address = address
+
+    def empty(self) -> None:
+        """Leave what the processes write of themselves, and nothing else; what runs has ended before."""
+        deadline = time.monotonic() + 60
+        while any(job.status is JobStatus.RUNNING for job in workbench.JOBS.open_jobs()):
+            assert time.monotonic() < deadline, "a job of the test before still runs"
+            time.sleep(0.1)
+        # A database goes before its log, into which the next one would be written otherwise.
+        for entry in sorted((self.home / "output_central").glob("*")):
+            if entry.is_dir() and entry.name != "logs":
+                shutil.rmtree(entry)
+            elif entry.is_file() and not entry.name.startswith("operations.db"):
+                entry.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def standing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """The one workbench of a file marked `standing`; the mark's arguments are variables of its environment."""
+    home = tmp_path_factory.mktemp("standing")
+    with serving(home, **request.node.get_closest_marker("standing").kwargs) as address:
+        yield Standing(home, address)
+
+
+@pytest.fixture(autouse=True)
+def home(home: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The test's own folder, or that of the workbench that stands for its file, with nothing in it."""
+    if request.node.get_closest_marker("standing") is None:
+        yield home
+        return
+    standing: Standing = request.getfixturevalue("standing")
+    monkeypatch.setenv("SEQUENCE_HOME", str(standing.home))
+    standing.empty()
+    yield standing.home
+    for path in [path for path in store._opened if standing.home in path.parents]:
+        store._opened.pop(path).engine.dispose()
+
+
 @pytest.fixture
-def server(home: Path) -> Iterator[str]:
-    """A fresh workbench with its worker, over the test's own folder, as a user starts it; its address."""
+def server(home: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A workbench with its worker over the test's folder, as a user starts it; its address."""
+    if request.node.get_closest_marker("standing") is not None:
+        yield request.getfixturevalue("standing").address
+        return
     with serving(home) as address:
         yield address
 

@@ -10,17 +10,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-import workbench
 from execution.backtest_manager import manager
 from execution.sweep_store import list_sweeps
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.standing, pytest.mark.usefixtures("sample_run")]
 RUN = "MA_Crossover_EURUSD_H1_1"
-
-
-@pytest.fixture(autouse=True)
-def sample(home: Path) -> None:
-    workbench.run_sample_workflow()
 
 
 def fill(bench: Any, key: str, value: object) -> None:

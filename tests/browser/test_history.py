@@ -9,17 +9,15 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Locator, expect
 
-import workbench
 from data.pipeline_controller import controller
 from execution.backtest_manager import manager
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.standing]
 
 
 @pytest.fixture
-def runs() -> list[str]:
+def runs(sample_run: str) -> list[str]:
     """Three runs, newest first; sorted by name the newest comes last."""
-    workbench.run_sample_workflow()
     version = controller.versions()[0]
     for name, length in (("b_middle", 14), ("z_last", 21)):
         result = manager.run_backtest(version, strategy_name="RSI_Bands", parameters={"length": length})

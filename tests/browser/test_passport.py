@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 import workbench
 from data.pipeline_controller import DataConfig, controller
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.standing]
 
 
 def test_a_passport_is_opened_read_pinned_and_taken_along(bench: Any) -> None:

@@ -15,7 +15,7 @@ import workbench
 from data.pipeline_controller import controller
 from execution.backtest_manager import manager
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.standing]
 
 
 def test_one_button_leads_from_nothing_to_a_result(bench: Any) -> None:
@@ -49,23 +49,12 @@ def test_the_same_by_hand_on_the_two_pages(bench: Any) -> None:
     assert (run.dataset_version_id, run.trades_count) == (version.id, 42)
 
 
-def test_a_deep_link_works_as_the_servers_first_request(bench: Any) -> None:
-    first = workbench.run_sample_workflow()
-    version = controller.versions()[0]
-    newer = manager.save_result(result=manager.run_backtest(version, strategy_name="RSI_Bands", spread_pips=0.6))
-    bench.open(f"/backtesting?run={first.run_id}", "Backtesting")
-    expect(bench.page.get_by_text("fast_length 48")).to_be_visible()
-    expect(bench.page.get_by_text(newer.run_id).first).not_to_be_visible()
-
-
-def test_a_link_to_a_version_and_a_range_opens_that_view(bench: Any) -> None:
-    workbench.run_sample_workflow()
+def test_a_link_to_a_version_and_a_range_opens_that_view(bench: Any, sample_run: str) -> None:
     bench.open(f"/data_pipeline?version={controller.versions()[0].short_hash}&range=1W", "Data Pipeline")
     expect(bench.page.get_by_text(re.compile(r"drawn 1\d\d of 5.000 bars"))).to_be_visible()
 
 
-def test_downloads_hold_what_is_shown(bench: Any, tmp_path: Path) -> None:
-    run = workbench.run_sample_workflow()
+def test_downloads_hold_what_is_shown(bench: Any, sample_run: str) -> None:
     version = controller.versions()[0]
     bench.open("/data_pipeline", "Data Pipeline")
     with bench.page.expect_download() as caught:
@@ -82,12 +71,11 @@ def test_downloads_hold_what_is_shown(bench: Any, tmp_path: Path) -> None:
     with bench.page.expect_download() as caught:
         bench.press("backtest-trades-csv")
     trades = pd.read_csv(caught.value.path(), encoding="utf-8-sig")
-    assert list(trades["pnl"]) == pytest.approx(list(manager.trades(run)["pnl"]))
+    assert list(trades["pnl"]) == pytest.approx(list(manager.trades(manager.run(sample_run))["pnl"]))
     assert "entry_time (UTC)" in trades.columns
 
 
 def test_a_damaged_database_is_a_red_box_that_names_the_file(bench: Any, home: Path) -> None:
-    (home / "output_central").mkdir()
     (home / "output_central" / "data_pipeline.db").write_bytes(b"not a database " * 500)
     bench.open("/data_pipeline", "Data Pipeline")
     expect(bench.page.get_by_test_id("stAlert").first).to_contain_text("data_pipeline.db")
@@ -95,8 +83,9 @@ def test_a_damaged_database_is_a_red_box_that_names_the_file(bench: Any, home: P
 
 
 @pytest.mark.parametrize(("width", "pages"), [(800, workbench.PAGES), (400, workbench.PAGES[:1])])
-def test_nothing_is_cut_on_a_narrow_screen(bench: Any, width: int, pages: tuple[workbench.PageEntry, ...]) -> None:
-    workbench.run_sample_workflow()
+def test_nothing_is_cut_on_a_narrow_screen(
+    bench: Any, width: int, pages: tuple[workbench.PageEntry, ...], sample_run: str
+) -> None:
     bench.page.set_viewport_size({"width": width, "height": 900})
     for entry in pages:
         bench.open("/" if entry is workbench.OVERVIEW else f"/{entry.url_path}", entry.title)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +13,13 @@ from data.pipeline_controller import controller
 from scanner.jobs import scan_arguments
 from scanner.store import list_scans, list_setups
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.standing]
 TIMEFRAMES = ["H1", "H4", "D1"]
 
 
 @pytest.fixture
-def sample(home: Path) -> str:
+def sample(sample_run: str) -> str:
     """The sample's dataset; the key of its hourly series."""
-    workbench.run_sample_workflow()
     return f"EURUSD-H1-{controller.versions()[0].short_hash}"
 
 

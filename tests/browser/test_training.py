@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from playwright.sync_api import expect
 
-import workbench
 from core.heartbeats import processes
 from core.jobs import JobStatus
 from data.pipeline_controller import controller
@@ -18,13 +16,11 @@ from execution.backtest_manager import manager as backtests
 from train.registry import list_models
 from train.training_manager import manager
 
-pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(autouse=True)
-def sample(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEQUENCE_JOBS__LEASE_SECONDS", "2")
-    workbench.run_sample_workflow()
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.standing(SEQUENCE_JOBS__LEASE_SECONDS="2"),
+    pytest.mark.usefixtures("sample_run"),
+]
 
 
 def fill(bench: Any, key: str, value: object) -> None:

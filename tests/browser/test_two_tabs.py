@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-import workbench
 from data.pipeline_controller import controller
 from execution.backtest_manager import manager
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.standing]
 CLICK_AT = "([selector, moment]) => { setTimeout(() => document.querySelector(selector).click(), moment - Date.now()) }"
 
 
@@ -58,8 +57,7 @@ def test_both_run_the_sample_workflow_in_an_empty_workbench(bench: Any, other_be
     assert len(options(bench, "dataset")) == 1
 
 
-def test_both_run_the_same_backtest_and_find_one_run(bench: Any, other_bench: Any) -> None:
-    sample = workbench.run_sample_workflow()
+def test_both_run_the_same_backtest_and_find_one_run(bench: Any, other_bench: Any, sample_run: str) -> None:
     for each in (bench, other_bench):
         each.open("/backtesting?strategy=RSI_Bands", "Backtesting")
         expect(each.page.get_by_role("spinbutton", name="Length", exact=True)).to_have_value("14")
@@ -71,12 +69,11 @@ def test_both_run_the_same_backtest_and_find_one_run(bench: Any, other_bench: An
         expect(each.page.get_by_text("length 14,")).to_be_visible()
     expect_no_failure(bench, other_bench)
     runs = manager.runs()
-    assert [run.run_id for run in runs] == ["RSI_Bands_EURUSD_H1_1", sample.run_id]
+    assert [run.run_id for run in runs] == ["RSI_Bands_EURUSD_H1_1", sample_run]
     assert len(manager.trades(runs[0])) == runs[0].trades_count > 0
 
 
-def test_who_looks_at_a_run_that_the_other_deletes_is_told(bench: Any, other_bench: Any) -> None:
-    sample = workbench.run_sample_workflow()
+def test_who_looks_at_a_run_that_the_other_deletes_is_told(bench: Any, other_bench: Any, sample_run: str) -> None:
     version = controller.versions()[0]
     manager.save_result("short_lived", result=manager.run_backtest(version, strategy_name="RSI_Bands"))
     for each in (bench, other_bench):
@@ -87,7 +84,7 @@ def test_who_looks_at_a_run_that_the_other_deletes_is_told(bench: Any, other_ben
 
     other_bench.page.get_by_role("button", name="Load its settings").click()
     expect(other_bench.page.get_by_text("There is no run 'short_lived'. It was deleted")).to_be_visible()
-    expect(other_bench.page).to_have_url(re.compile(f"run={sample.run_id}"))
+    expect(other_bench.page).to_have_url(re.compile(f"run={sample_run}"))
     other_bench.settled("Backtesting")
     expect_no_failure(bench, other_bench)
     expect(other_bench.page.get_by_text("fast_length 48")).to_be_visible()

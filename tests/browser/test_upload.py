@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from data.pipeline_controller import controller
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.standing]
 
 
 def metatrader_export(folder: Path) -> Path:

@@ -14,7 +14,7 @@ import workbench
 from data.pipeline_controller import DataConfig, DatasetVersion, controller
 from execution.backtest_manager import manager
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.standing]
 
 
 @pytest.fixture

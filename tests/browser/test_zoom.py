@@ -14,17 +14,12 @@ import workbench
 from data.pipeline_controller import controller
 from execution.backtest_manager import manager
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.standing]
 
 HAS_SO_MANY = """([selector, name, count]) => {
     const series = document.querySelector(selector)?.data?.find(each => each.name === name);
     return series?.x.length === count;
 }"""
-
-
-@pytest.fixture
-def sample() -> str:
-    return workbench.run_sample_workflow().run_id
 
 
 def drag_box(bench: Any, chart: str, begin: float, end: float, plot: int = 0) -> None:
@@ -63,7 +58,7 @@ def expect_drawn(bench: Any, chart: str, name: str, times: pd.Index) -> None:
     assert list(pd.to_datetime(list(drawn), utc=True)) == list(times)
 
 
-def test_a_box_on_the_bars_draws_the_stored_ones_and_is_left_again(bench: Any, sample: str) -> None:
+def test_a_box_on_the_bars_draws_the_stored_ones_and_is_left_again(bench: Any, sample_run: str) -> None:
     bench.open("/data_pipeline", "Data Pipeline")
     whole = bench.page.get_by_text("drawn 1\u202f667 of 5\u202f000 bars, 3 bars a candle")
     expect(whole).to_be_visible()
@@ -91,7 +86,7 @@ def test_a_box_on_the_bars_draws_the_stored_ones_and_is_left_again(bench: Any, s
     expect(bench.page).not_to_have_url(re.compile("box"))
 
 
-def test_another_dataset_does_not_take_over_the_box(bench: Any, sample: str) -> None:
+def test_another_dataset_does_not_take_over_the_box(bench: Any, sample_run: str) -> None:
     other = controller.prepare(
         workbench.DataConfig(
             data_sources=["Sample"],
@@ -117,22 +112,23 @@ def test_another_dataset_does_not_take_over_the_box(bench: Any, sample: str) -> 
     expect(whole).to_be_visible()
 
 
-@pytest.mark.parametrize("plot", [0, 1], ids=["equity", "drawdown"])
-def test_a_box_on_the_equity_draws_the_stored_one(plot: int, bench: Any, sample: str) -> None:
+def test_a_box_on_the_equity_or_its_drawdown_draws_the_stored_one(bench: Any, sample_run: str) -> None:
     bench.open("/backtesting", "Backtesting")
-    drag_box(bench, "backtest-equity", 0.5, 0.6, plot)
-    expect(bench.page.get_by_role("button", name="Back to All")).to_be_visible()
-    bench.settled("Backtesting")
-    stored = in_box(bench, "backtest.equity", manager.run(sample).equity())
-    assert 300 < len(stored) < 700
-    expect(bench.page.get_by_text(f"drawn {len(stored)} of 5\u202f000 points")).to_be_visible()
-    for name in (sample, "Drawdown", "Buy and hold"):
-        expect_drawn(bench, "backtest-equity", name, stored.index)
-    bench.page.get_by_role("button", name="Back to All").click()
-    expect(bench.page.get_by_text("drawn 1\u202f969 of 5\u202f000 points")).to_be_visible()
+    for plot, begin in ((0, 0.5), (1, 0.3)):  # the equity, then the drawdown below it
+        drag_box(bench, "backtest-equity", begin, begin + 0.1, plot)
+        expect(bench.page.get_by_role("button", name="Back to All")).to_be_visible()
+        bench.settled("Backtesting")
+        stored = in_box(bench, "backtest.equity", manager.run(sample_run).equity())
+        assert 300 < len(stored) < 700
+        expect(bench.page.get_by_text(f"drawn {len(stored)} of 5\u202f000 points")).to_be_visible()
+        for name in (sample_run, "Drawdown", "Buy and hold"):
+            expect_drawn(bench, "backtest-equity", name, stored.index)
+        bench.page.get_by_role("button", name="Back to All").click()
+        expect(bench.page.get_by_text("drawn 1\u202f969 of 5\u202f000 points")).to_be_visible()
+        bench.settled("Backtesting")
 
 
-def test_a_box_among_the_trades_draws_bars_and_trades_inside_it(bench: Any, sample: str) -> None:
+def test_a_box_among_the_trades_draws_bars_and_trades_inside_it(bench: Any, sample_run: str) -> None:
     bench.open("/backtesting", "Backtesting")
     drag_box(bench, "backtest-price", 0.3, 0.5)
     expect(bench.page.get_by_role("button", name="Back to 3M")).to_be_visible()

@@ -39,8 +39,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         nonlocal passed
         passed += seconds
 
-    monkeypatch.setattr("core.clock.utc_now", now)
-    monkeypatch.setattr(jobs, "utc_now", now)
+    monkeypatch.setattr("core.clock.wall_now", now)
+    monkeypatch.setattr(jobs, "wall_now", now)
     return later
 
 

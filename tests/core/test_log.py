@@ -145,6 +145,7 @@ def test_a_secret_that_is_not_set_reads_as_not_set() -> None:
         ('{"password": "hunter2", "user": "me"}', f'{{"password": "{STRUCK_OUT}", "user": "me"}}'),
         ("password = hunter2; host=db", f"password = {STRUCK_OUT}; host=db"),
         ("TOKEN: hunter2", f"TOKEN: {STRUCK_OUT}"),
+        ("SEQUENCE_REAL_KEY=hunter2 was set", f"SEQUENCE_REAL_KEY={STRUCK_OUT} was set"),
     ],
 )
 def test_a_secret_is_struck_out_of_text_and_the_rest_stays(text: str, left: str) -> None:

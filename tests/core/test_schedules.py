@@ -17,7 +17,7 @@ MONDAY = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def monday(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedules, "utc_now", lambda: MONDAY)
+    monkeypatch.setattr(schedules, "wall_now", lambda: MONDAY)
 
 
 def daily() -> Schedule:

@@ -96,6 +96,14 @@ def test_no_more_jobs_run_at_once_than_the_setting_says(worker: Worker, monkeypa
     assert parcels_delivered() == ["0,1,2,3,4"] * 5
 
 
+def test_what_lasts_takes_nobodys_place(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQUENCE_JOBS__RUNNING", "1")
+    watches = [submit("watch") for _ in range(2)]
+    fine = submit("deliver")
+    turn_until(worker, lambda: status(fine) is JobStatus.SUCCEEDED)
+    turn_until(worker, lambda: all(status(watch) is JobStatus.RUNNING for watch in watches))
+
+
 @pytest.mark.parametrize("kind", ["wait", "compute"])
 def test_a_running_job_is_cancelled_within_a_second_even_a_deaf_one(worker: Worker, kind: str) -> None:
     job = submit(kind)

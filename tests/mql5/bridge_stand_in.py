@@ -1,7 +1,8 @@
 """A bridge that falls sick on demand, for the Expert Advisor: what the real one never does while it is watched.
 
-It keeps ticks by source, symbol, time and sequence, and counts how often each arrived; it serves a signal until its
-end is told, and twice where it is told to. `mood` says how it answers now.
+It keeps ticks by source, symbol, time and sequence, and counts how often each arrived, likewise deals; it serves a
+signal until its end is told, and twice where it is told to. `mood` says how it answers now, `killed` whether the kill
+switch is on.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ class StandIn:
     served: Counter[int] = field(default_factory=Counter)
     acknowledged: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
     heartbeats: list[dict[str, Any]] = field(default_factory=list)
+    deals: dict[int, dict[str, Any]] = field(default_factory=dict)
+    told_deals: Counter[int] = field(default_factory=Counter)
+    killed: bool = False
     requests: list[tuple[float, str, int]] = field(default_factory=list)
     deaf_to: str = ""  # the address whose answer is lost
     keeps_serving: bool = False  # hands a signal out again although its end was told
@@ -78,6 +82,11 @@ class StandIn:
             return self._take(json.loads(body))
         if parts == ["terminals", "heartbeat"]:
             self.heartbeats.append(json.loads(body))
+            return 200, json.dumps({"kill_switch": self.killed})
+        if parts == ["terminals", "deals"]:
+            for deal in json.loads(body)["deals"]:
+                self.told_deals[deal["deal"]] += 1
+                self.deals.setdefault(deal["deal"], deal)
             return 200, "{}"
         if parts == ["signals", "pending"]:
             assert parse_qs(url.query)["format"] == ["lines"]
@@ -93,7 +102,11 @@ class StandIn:
         return 200, "{}"
 
     def _lines(self) -> Iterator[str]:
+        if self.killed:
+            yield "#kill"
         for number, signal in self.signals.items():
+            if self.killed and signal["side"] != "CLOSE":
+                continue
             if signal["status"] == "pending" or (self.keeps_serving and signal["status"] in {"executed", "rejected"}):
                 self.served[number] += 1
                 names = ("symbol", "side", "volume", "sl", "tp", "until")

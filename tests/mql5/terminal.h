@@ -153,17 +153,38 @@ template <class T, class U> T scenario_input(const char* name, U otherwise) {
     else return static_cast<T>(std::stod(found->second));
 }
 
-// ---- clocks: the driver skips waiting, so that minutes of back-off pass in moments
+// ---- clocks: the driver skips waiting, so that minutes of back-off pass in moments. A replay sets them as the variable
+// SEQUENCE_REPLAY_CLOCK does (clock.simulated_ms at clock.wall_ms, clock.speed times as fast); a stepped terminal has no
+// other time than it is told.
+struct SteppedClock { bool on = false; long utc_ms = 0; ulong ticks = 1'000'000; };
+inline SteppedClock& stepped_clock() { static SteppedClock one; return one; }
 inline double& skipped_ms() { static double skipped = 0; return skipped; }
-inline ulong GetTickCount64() {
-    auto now = std::chrono::steady_clock::now().time_since_epoch();
-    return static_cast<ulong>(std::chrono::duration<double, std::milli>(now).count() + skipped_ms());
+inline bool is_replayed() { static const bool is = scenario().contains("clock.simulated_ms"); return is; }
+inline long true_utc_ms() {
+    if (stepped_clock().on) return stepped_clock().utc_ms;
+    auto now = std::chrono::system_clock::now().time_since_epoch();
+    double wall = std::chrono::duration<double, std::milli>(now).count();
+    if (!is_replayed()) return static_cast<long>(wall);
+    static const double simulated = number_of("clock.simulated_ms", 0), began = number_of("clock.wall_ms", 0), speed = number_of("clock.speed", 1);
+    return static_cast<long>(simulated + (wall - began) * speed);
 }
+inline double steady_ms() { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+// Between events a replay's count runs as its clock does; within one as the computer's, for what an event may last is time
+// that a request really takes.
+struct EventClock { double count = static_cast<double>(true_utc_ms()), began = steady_ms(); };
+inline EventClock& event_clock() { static EventClock one; return one; }
+inline ulong GetTickCount64() {
+    if (stepped_clock().on) return stepped_clock().ticks;
+    if (is_replayed()) return static_cast<ulong>(event_clock().count + steady_ms() - event_clock().began + skipped_ms());
+    return static_cast<ulong>(steady_ms() + skipped_ms());
+}
+inline void begin_event() { event_clock() = EventClock{std::max(static_cast<double>(true_utc_ms()), static_cast<double>(GetTickCount64()) - skipped_ms()), steady_ms()}; }
 inline ulong GetMicrosecondCount() { return GetTickCount64() * 1000; }
-inline datetime true_utc() { return std::time(nullptr); }
+inline datetime true_utc() { return true_utc_ms() / 1000; }
 inline datetime TimeGMT() { return true_utc() + static_cast<long>(number_of("clock_shift_s", 0)); }
 inline datetime TimeLocal() { return TimeGMT(); }
-inline datetime TimeTradeServer() { return true_utc() + static_cast<long>(number_of("broker_offset_s", 7200)); }
+inline long broker_ms() { return true_utc_ms() + static_cast<long>(number_of("broker_offset_s", 7200)) * 1000; }
+inline datetime TimeTradeServer() { return broker_ms() / 1000; }
 inline datetime TimeCurrent() { return TimeTradeServer(); }
 inline int& last_error() { static int error = 0; return error; }
 inline int GetLastError() { return last_error(); }

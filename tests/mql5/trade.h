@@ -1,4 +1,5 @@
 // Stands in for Trade\Trade.mqh: market orders that are filled at the quote, or refused as a broker refuses.
+// broker.slippage_points goes against each fill.
 // scenario: fault.<n>=<retcode> refuses the n-th order of this run; <retcode>:executed does it and says so all the same;
 // kill:before and kill:after end the program by SIGKILL on either side of the execution.
 #pragma once
@@ -46,8 +47,11 @@ class CTrade {
         if (uint code = objection(lots, symbol, buy, sl, tp, tick)) return says(code, "Refused by the stand-in");
         bool executed = fault.empty() || fault.ends_with(":executed") || fault == "kill:after";
         if (executed) {
-            Deal d{++broker().next, broker().next, TimeTradeServer(), symbol, buy ? 0 : 1, closing ? 1 : 0, lots, buy ? tick.ask : tick.bid,
-                   static_cast<long>(magic), closing ? closing : broker().next, comment};
+            double filled = buy ? tick.ask + slippage_of(symbol) : tick.bid - slippage_of(symbol);
+            Deal d{++broker().next, broker().next, TimeTradeServer(), symbol, buy ? 0 : 1, closing ? 1 : 0, lots, filled,
+                   static_cast<long>(magic), closing ? closing : broker().next, comment, sl, tp};
+            d.profit = closing ? broker().selected.profit_at(filled) : 0.0;
+            d.time_msc = broker_ms();
             broker().keep(d);
             if (fault == "kill:after") std::raise(SIGKILL);
             if (fault.empty()) {

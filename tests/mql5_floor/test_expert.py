@@ -21,7 +21,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "mql5"))
 
 from bridge_stand_in import KEY, Mood, StandIn, listening
-from expert_terminal import SYMBOLS, Terminal, some_ticks
+from expert_terminal import SYMBOLS, Terminal, shared_expert, some_ticks
 from mql5_translate import COMPILER, EXPERTS, HERE, build, forbidden_in
 
 from mql5.files.reports import read_report
@@ -34,9 +34,7 @@ compiled = pytest.mark.skipif(
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    built = tmp_path_factory.mktemp("expert") / "bridge"
-    build(EXPERTS / "SequenceBridge.mq5", built)
-    return built
+    return shared_expert(tmp_path_factory)
 
 
 @pytest.fixture
@@ -355,6 +353,16 @@ def test_a_computer_whose_clock_is_wrong_neither_ages_signals_nor_shifts_ticks(
     assert [bridge.ends(number)[0][0] for number in numbers] == ["executed", "rejected"]
     assert bridge.heartbeats[-1]["tz_offset_s"] == 7200
     assert bridge.heartbeats[-1]["gmt_ms"] / 1000 == pytest.approx(time.time() + shift, abs=20)
+
+
+@compiled
+def test_a_terminal_in_a_replay_lives_in_its_past(bridge: StandIn, terminal: Terminal) -> None:
+    past, now = 1_700_000_000_000, int(time.time() * 1000)
+    terminal.start(**{"clock.simulated_ms": past, "clock.wall_ms": now, "clock.speed": 10, "skip_ms": 0})
+    wait_for(lambda: bridge.heartbeats)
+    terminal.stop()
+    passed = int(time.time() * 1000) - now
+    assert past - 1_000 <= bridge.heartbeats[0]["gmt_ms"] <= past + 10 * passed
 
 
 @compiled

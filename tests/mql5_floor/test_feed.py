@@ -16,7 +16,7 @@ from bridging import Client, tick
 from report_files.made import deals_csv, history_html, optimization_xml, report_html
 from waitress.server import create_server
 
-from core.clock import utc_now
+from core.clock import now_ms, utc_now
 from core.settings import BridgeSettings
 from mql5.bridge.feed import Feed
 from mql5.bridge.imports import ImportStore
@@ -24,7 +24,7 @@ from mql5.bridge.messages import Acknowledgement, NewSignal
 from mql5.bridge.reach import ask_health
 from mql5.bridge.report_rows import trades_of_row
 from mql5.bridge.signals import SignalStore
-from mql5.bridge.ticks import TickRow, TickStore, now_ms
+from mql5.bridge.ticks import TickRow, TickStore
 from mql5.files.clock import NEW_YORK_CLOSE, fixed_clock
 from mql5.files.reports import read_report
 

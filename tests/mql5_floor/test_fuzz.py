@@ -16,6 +16,8 @@ from bridging import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.kill_switch import remove_kill
+
 SIZE = max(200, settings.default.max_examples if settings.default else 0)
 RELAXED = settings(
     max_examples=SIZE,
@@ -42,7 +44,9 @@ FIELDS = {
     "/signals/create": ("symbol", "signal_type", "confidence", "entry_price", "stop_loss", "take_profit", "volume",
                         "valid_until", "comment", "strategy_name", "idempotency_key"),
     "/terminals/heartbeat": ("client", "login", "server", "build", "trade_allowed", "tz_offset_s", "gmt_ms", "balance",
-                             "positions", "symbols"),
+                             "positions", "symbols", "kill_switch", "margin_free", "open_positions", "symbol_specs"),
+    "/terminals/deals": ("client", "deals"),
+    "/kill": ("reason", "close_positions"),
     "/backtest/import": ("schema", "strategy_name", "symbol", "timeframe", "start_date", "total_return", "win_rate",
                          "trades_count", "full_results", "stats", "deals", "inputs"),
     "/backtest/export": ("symbol", "output_path"),
@@ -52,10 +56,17 @@ RESULT = ("client", "retcode", "order", "deal", "price", "volume", "comment", "s
 RIGHT: dict[str, dict[str, Any]] = {
     "/live_data/tick": {"symbol": "EURUSD", "bid": 1.1, "ask": 1.2, "time_msc": 1_700_000_000_000, "sequence": 1},
     "/signals/create": {"symbol": "EURUSD", "signal_type": "BUY", "stop_loss": 1.0, "take_profit": 1.2},
-    "/terminals/heartbeat": {"client": "ea", "tz_offset_s": 7200},
+    "/terminals/heartbeat": {"client": "ea", "tz_offset_s": 7200,
+                             "open_positions": [{"ticket": 1, "symbol": "EURUSD", "side": "long", "volume": 0.1,
+                                                 "price": 1.1, "opened_ms": 1_700_000_000_000}],
+                             "symbol_specs": [{"symbol": "EURUSD", "digits": 5, "tick_value": 1.0}]},
+    "/terminals/deals": {"client": "ea", "deals": [
+        {"deal": 7, "symbol": "EURUSD", "side": "buy", "entry": "in", "volume": 0.1, "price": 1.1,
+         "time_ms": 1_700_000_000_000}]},
+    "/kill": {"reason": "enough"},
     "/backtest/import": {"strategy_name": "S", "symbol": "EURUSD", "timeframe": "H1"},
     "/backtest/export": {"output_path": "results.csv"},
-}
+}  # fmt: skip
 QUERIES = ("limit", "since", "client", "max", "lease_s", "format", "status", "symbol", "x")
 
 
@@ -124,6 +135,7 @@ def test_no_request_gives_a_fault(client: Client, capsys: pytest.CaptureFixture[
             if answer.status_code == 200:
                 went_well.add(rule)
             assert answer.status_code // 100 in {2, 4}, answer.data
+        remove_kill()  # one request that kills would refuse most of the others
 
     send()
     with capsys.disabled():
@@ -147,6 +159,7 @@ def test_what_the_interface_document_allows_gives_no_fault(client: Client, capsy
             status = case.call(headers=client.headers).status_code
             answers[status] += 1
             assert status // 100 in {2, 4}, case
+            remove_kill()
 
         send()
     with capsys.disabled():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from bridging import Client, Server, tick
 
 from mql5.bridge.intake import Offsets, read_ticks
@@ -115,6 +116,52 @@ def test_a_gap_across_a_restart_of_the_bridge_is_seen(home: Path) -> None:
     TickStore().enter([[row(1)]])
     [entered] = TickStore().enter([[row(4)]])
     assert [gap.missing for gap in entered.gaps] == [2]
+
+
+def test_the_holes_of_a_time_are_those_that_lie_or_may_lie_in_it(home: Path) -> None:
+    ticks, at = TickStore(), 1_700_000_000_000
+    ticks.enter([[row(number) for number in (1, 2, 6, 7, 9)]])  # 3 to 5 and 8 never came; a number is its millisecond
+    ticks.enter([[row(1, "GBPUSD"), row(9, "GBPUSD")], [row(1)._replace(source="b"), row(4)._replace(source="b")]])
+
+    def missing(first: int, after: int) -> int:
+        return ticks.gaps_between("ea", "EURUSD", at + first, at + after)
+
+    assert missing(0, 100) == 4
+    assert missing(0, 3) == 3  # the hole reaches over the end: nobody knows when its ticks were
+    assert missing(0, 6) == 3
+    assert missing(3, 5) == 3
+    assert missing(0, 2) == 0
+    assert missing(7, 8) == 1
+    assert (missing(7, 7), missing(9, 100), missing(10, 100)) == (0, 1, 0)
+    assert ticks.gaps_between("b", "EURUSD", at, at + 100) == 2
+    assert ticks.gaps_between("nobody", "EURUSD", at, at + 100) == 0
+
+
+def test_the_last_tick_before_a_time_is_of_its_own_source(home: Path) -> None:
+    ticks, at = TickStore(), 1_700_000_000_000
+    ticks.enter([[row(1), row(5)], [row(4)._replace(source="b")], [row(3, "GBPUSD")]])
+    found = [ticks.last_before("ea", "EURUSD", at + time) for time in (1, 2, 5, 6)]
+    assert [tick and tick["sequence"] for tick in found] == [None, 1, 1, 5]
+    assert ticks.last_before("b", "GBPUSD", at + 100) is None
+
+
+def test_holes_and_last_ticks_are_read_through_indexes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = TickStore()
+    ticks.enter([[row(1), row(5)]])
+    asked: list[tuple[str, dict[str, Any]]] = []
+    read = ticks._rows
+
+    def noted(query: str, **values: Any) -> list[dict[str, Any]]:
+        asked.append((query, values))
+        return read(query, **values)
+
+    monkeypatch.setattr(ticks, "_rows", noted)
+    ticks.gaps_between("ea", "EURUSD", 0, 1_700_000_000_003)
+    assert len(asked) == 3
+    with ticks.store.read() as connection:
+        for query, values in asked:
+            plan = [each[-1] for each in connection.execute(sa.text(f"EXPLAIN QUERY PLAN {query}"), values)]
+            assert all("USING INDEX tick_gaps_by_stream" in each or "live_ticks_by_time" in each for each in plan), plan
 
 
 def test_each_message_of_a_commit_is_told_which_of_its_ticks_are_new(home: Path) -> None:

@@ -32,12 +32,6 @@ def open_page() -> Callable[..., AppTest]:
 
 
 @pytest.fixture
-def sample_run() -> str:
-    """The id of the run that the sample workflow leaves in the test's workbench."""
-    return workbench.run_sample_workflow().run_id
-
-
-@pytest.fixture
 def work_through() -> Callable[[], list[Job]]:
     """Do what a worker would with the queued jobs, in this process; the jobs as they ended."""
 

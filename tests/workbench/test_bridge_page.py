@@ -12,13 +12,14 @@ from report_files.made import Deal, history_html, report_html
 from streamlit.testing.v1 import AppTest
 
 import workbench
+from core.clock import now_ms
 from execution.backtest_manager import manager
 from mql5.bridge.imports import ImportStore
 from mql5.bridge.keys import KeyRing
 from mql5.bridge.messages import Acknowledgement, Heartbeat, NewSignal
 from mql5.bridge.signals import SignalStore
 from mql5.bridge.terminals import TerminalStore
-from mql5.bridge.ticks import TickRow, TickStore, now_ms
+from mql5.bridge.ticks import TickRow, TickStore
 from mql5.files.clock import NEW_YORK_CLOSE
 
 OpenPage = Callable[..., AppTest]

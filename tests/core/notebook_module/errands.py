@@ -83,5 +83,10 @@ _NAMES = ("deliver", "count", "wait", "compute", "refuse", "stumble", "die", "fo
 REGISTRY = JobRegistry(
     "errands:REGISTRY",
     {"errands": queue},
-    {"errands": {name: Kind(name, f"errands:{name}", at_once=1 if name == "wait" else 4) for name in _NAMES}},
+    {
+        "errands": {
+            **{name: Kind(name, f"errands:{name}", at_once=1 if name == "wait" else 4) for name in _NAMES},
+            "watch": Kind("watch", "errands:wait", at_once=3, lasting=True),
+        }
+    },
 )

@@ -1,0 +1,320 @@
+"""Live as a whole: badges, figures of demo and of real money apart, and all deployments with what each does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from components.numbers import DASH, number, percent
+from components.panels.failure import failures_shown
+from components.panels.listing import Listing, mark_open, open_asked
+from components.panels.live_scene import DEMO, MODES, REAL, Line, account_mode, read_scene, until_close, wish_words
+from components.panels.page import Colour, card, metric, metric_row, show_badges
+from components.panels.remarks import attempt, show_outcome
+from components.panels.table import csv_button, show_table
+from components.panels.words import verbatim
+from core.clock import is_replayed, parse_utc
+from execution.live.decisions import ENTRIES, REFUSED
+from execution.live.deployments import PAUSED
+from execution.trading_desk import desk
+from mql5.bridge.terminals import TerminalStore
+
+PLACE = "live"
+_LIVE = "2s"
+_DRAWN, _STOP = f"{PLACE}.drawn", f"{PLACE}.stop"
+_PARITY_DAYS = 5
+_COLOURS: dict[str, Colour] = {DEMO: "violet", REAL: "orange"}
+_GOOD, _AMBER, _RED, _QUIET = "#2fe08a", "#ffcf6b", "#ff7a8e", "#86ad90"
+STATE_COLOURS = {
+    "trading": _GOOD, "paused": _AMBER, "stopped": _QUIET, "no worker": _RED, "killed": _RED,
+}  # fmt: skip
+# Together with the column of the selection they fill a full card beside a sidebar of 256 px: 1113 px.
+_WIDTHS = {
+    "Deployment": 172, "State": 82, "Last bar": 92, "Decided": 112, "Reason": 262, "Position": 84, "Pips": 52,
+    "Result": 96, "Next bar": 66, "Feed": 58,
+}  # fmt: skip
+
+
+def listing_of(mode: str) -> Listing:
+    """The list of the deployments of one mode; whichever is clicked in any of them is the open one."""
+    return Listing("deployment", "deployment", f"{PLACE}.deployments.{MODES.index(mode)}", {})
+
+
+def show_header(place: DeltaGenerator) -> None:
+    """The badges: whose money is traded, whether entries are stopped, and whether time is replayed."""
+
+    def draw() -> None:
+        with failures_shown(once=True):
+            here = st.container(horizontal=True, width="content", gap="small")
+            at_work = {each.client for each in desk.deployments(only_open=True)}
+            heard = [row for row in TerminalStore().all() if row["is_alive"] or row["client"] in at_work]
+            modes = {account_mode(row) for row in heard}
+            badges: list[tuple[str, Colour]] = [(mode, _COLOURS[mode]) for mode in (DEMO, REAL) if mode in modes]
+            badges.append(("every entry stopped", "red") if desk.is_killed() else ("kill switch armed", "green"))
+            if is_replayed():
+                badges.append(("replayed time", "blue"))
+            show_badges(here, *badges)
+
+    with place:
+        st.fragment(draw, run_every=_LIVE)()
+
+
+def show_deployments() -> str:
+    """The figures and tables of all deployments, drawn anew every two seconds; the id of the open one."""
+
+    def draw() -> None:
+        with st.container(gap="xsmall"), failures_shown():
+            lines = read_scene()
+            opened = _opened(lines)
+            if st.session_state.get(_DRAWN) != opened:  # what stands below is of another one
+                st.session_state[_DRAWN] = opened
+                st.rerun()
+            for mode in MODES:
+                if of_mode := [line for line in lines if line.mode == mode]:
+                    _show_figures(mode, [line for line in of_mode if line.deployment.is_open])
+                    _show_table(mode, of_mode, opened)
+
+    st.session_state[_DRAWN] = _opened(read_scene())
+    for mode in MODES:  # a table that the browser makes anew forgets its row: it is told again
+        st.session_state.pop(listing_of(mode).table, None)
+    st.fragment(draw, run_every=_LIVE)()
+    return str(st.session_state[_DRAWN])
+
+
+def _opened(lines: Sequence[Line]) -> str:
+    """The id of the deployment that was clicked or that the address names, else of the first."""
+    ids = [str(line.deployment.id) for line in lines]
+    name = listing_of(MODES[0]).name
+    for mode in MODES:
+        open_asked(listing_of(mode), ids)
+    chosen = str(st.session_state.setdefault(name, st.query_params.get(name, ids[0] if ids else "")))
+    if ids and st.query_params.get(name) != chosen:
+        st.query_params[name] = chosen
+    return chosen
+
+
+def _show_figures(mode: str, lines: Sequence[Line]) -> None:
+    if not lines:
+        return
+    row = metric_row()
+    working = sum(line.state == "trading" for line in lines)
+    metric(row, f"Deployed, {_short(mode)}", number(len(lines)), f"{number(working)} trading")
+    positions = [(line, each) for line in lines for each in line.positions or ()]
+    lots = sum(each["volume"] for _, each in positions)
+    silent = sum(line.positions is None for line in lines)
+    told = f"{number(silent)} do not tell" if silent else f"{number(lots, 2)} lots"
+    metric(row, "Open positions", number(len(positions)), told, "As the terminals reported them last.")
+    _show_floating(row, positions)
+    decisions = [decision for line in lines for decision in line.today if decision.action in ENTRIES]
+    sent = sum(decision.entry_signal_id is not None for decision in decisions)
+    refused = sum(decision.state == REFUSED for line in lines for decision in line.today)
+    metric(row, "Entries today", number(sent), f"{number(refused)} refused", "Of the trading day, from 17:00 New York.")
+    _show_feed(row, lines)
+    parity = _parity(lines)
+    metric(
+        row,
+        f"Parity, {_PARITY_DAYS} days",
+        percent(None if parity is None else 100 * parity),
+        "against backtests",
+        "Trades that agree with a backtest of the same bars, of all trades of either side; mean of the last days that "
+        "were reconciled.",
+    )
+
+
+def _short(mode: str) -> str:
+    return {DEMO: "demo", REAL: "real"}.get(mode, "unknown")
+
+
+def _show_floating(row: DeltaGenerator, positions: Sequence[tuple[Line, dict[str, Any]]]) -> None:
+    """What open positions have won; money is not added up over currencies."""
+    pips = [found for line, each in positions if (found := line.pips_of(each)) is not None]
+    currencies = {str((line.terminal or {}).get("currency") or "") for line, _ in positions}
+    profit = sum(each.get("profit") or 0.0 for _, each in positions)
+    words = f"{number(profit, 2, sign=True)} {currencies.pop()}" if len(currencies) == 1 else "several currencies"
+    value = f"{number(sum(pips), 1, sign=True)} pips" if len(pips) == len(positions) and positions else DASH
+    metric(row, "Floating", value, words if positions else "no position", "At the newest quotes; profit as reported.")
+
+
+def _show_feed(row: DeltaGenerator, lines: Sequence[Line]) -> None:
+    ages = [None if line.stream is None else line.stream.age_seconds for line in lines]
+    limit = min(line.deployment.limits.max_feed_age_seconds for line in lines)
+    oldest = None if any(age is None for age in ages) else max(age for age in ages if age is not None)
+    metric(
+        row,
+        "Feed, oldest tick",
+        DASH if oldest is None else _age(oldest),
+        f"refused over {number(limit)} s",
+        "Since the newest tick of each deployment's symbol arrived; the oldest of them.",
+    )
+
+
+def _parity(lines: Sequence[Line]) -> float | None:
+    scores: list[float] = []
+    for line in lines:
+        kept = desk.parity(line.deployment)
+        if len(kept):
+            scores += kept["score"].dropna().tail(_PARITY_DAYS).tolist()
+    return sum(scores) / len(scores) if scores else None
+
+
+def _show_table(mode: str, lines: Sequence[Line], opened: str) -> None:
+    listing = listing_of(mode)
+    accounts = sorted({_account(line) for line in lines})
+    with card(f"Deployments · {mode}", f"{verbatim(', '.join(accounts))} · select one · times UTC"):
+        show_outcome(PLACE)
+        mark_open(listing, [str(line.deployment.id) for line in lines], opened)
+        table = deployments_table(lines)
+        show_table(
+            table,
+            key=listing.table,
+            select="one",
+            formats={"Pips": lambda value: number(value, 1, sign=True), "Feed": _age},
+            signed=["Pips"],
+            right=["Result", "Next bar"],
+            widths=_WIDTHS,
+            help_texts={
+                "Last bar": "The open of the bar decided on last, UTC.",
+                "Position": "As the terminal reported it last.",
+                "Result": "Floating profit as the terminal reports it.",
+                "Next bar": "Until the open bar is complete.",
+                "Feed": "Since the newest tick of its symbol arrived.",
+            },
+            colours={
+                "State": lambda state: STATE_COLOURS.get(state, ""),
+                "Position": _side_colour,
+                "Feed": lambda seconds: _feed_colour(seconds, lines),
+            },
+            rows=8,
+        )
+        chosen = next((line for line in lines if str(line.deployment.id) == opened), None)
+        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+            _show_actions(listing.table, chosen)
+            csv_button("Deployments as CSV", lambda: table, "deployments.csv", key=f"{listing.table}.csv")
+        if chosen is not None:
+            _confirm_stop(chosen)
+
+
+def deployments_table(lines: Sequence[Line]) -> pd.DataFrame:
+    """One row a deployment."""
+    rows = []
+    for line in lines:
+        deployment, newest = line.deployment, line.newest
+        positions = line.positions or []
+        pips = [line.pips_of(each) for each in positions]
+        profit = sum(each.get("profit") or 0.0 for each in positions)
+        currency = str((line.terminal or {}).get("currency") or "")
+        rows.append(
+            {
+                "Deployment": deployment.name,
+                "State": line.state,
+                "Last bar": f"{parse_utc(newest.bar_time):%m-%d %H:%M}" if newest else DASH,
+                "Decided": wish_words(newest) if newest else DASH,
+                "Reason": newest.reason if newest else deployment.state_words,
+                "Position": line.position_words,
+                "Pips": None if not pips or None in pips else sum(each for each in pips if each is not None),
+                "Result": f"{number(profit, 2, sign=True)} {currency}" if positions else DASH,
+                "Next bar": until_close(deployment) if deployment.is_open else DASH,
+                "Feed": None if line.stream is None or not deployment.is_open else line.stream.age_seconds,
+            }
+        )
+    return pd.DataFrame(rows).astype({"Pips": "float64", "Feed": "float64"})
+
+
+def _account(line: Line) -> str:
+    terminal = line.terminal
+    if terminal is None:
+        return f"{line.deployment.client}, never heard"
+    parts = [line.deployment.client, terminal["login"] and f"account {terminal['login']}", terminal["server"]]
+    return " ".join(str(part) for part in parts if part)
+
+
+def _show_actions(key: str, chosen: Line | None) -> None:
+    """Pause or resume, and stop; the buttons stand there without a deployment too, and wait."""
+    deployment = chosen.deployment if chosen else None
+    paused = deployment is not None and deployment.state == PAUSED
+    closed = deployment is None or not deployment.is_open
+    verb = "Resume" if paused else "Pause"
+    label = verb if deployment is None else f"{verb} {deployment.name}"
+    identity = deployment.id if deployment else 0
+    st.button(
+        label,
+        key=f"{key}.pause",
+        icon=":material/play_arrow:" if paused else ":material/pause:",
+        disabled=closed,
+        help="Paused it decides on and sends no entry; exits go on.",
+        on_click=attempt,
+        args=(PLACE, partial(_resume if paused else _pause, identity)),
+    )
+    st.button(
+        "Stop…",
+        key=f"{key}.stop",
+        icon=":material/stop:",
+        disabled=closed,
+        on_click=lambda: st.session_state.update({_STOP: identity}),
+    )
+
+
+def _pause(deployment_id: int) -> str:
+    found = desk.pause(deployment_id)
+    return f"{found.name} is paused: it decides on and sends no entry, exits go on."
+
+
+def _resume(deployment_id: int) -> str:
+    return f"{desk.resume(deployment_id).name} trades again: at the next change of what it wants."
+
+
+def _confirm_stop(line: Line) -> None:
+    """The question, where it was asked of the open deployment."""
+    deployment = line.deployment
+    if st.session_state.get(_STOP) != deployment.id or not deployment.is_open:
+        return
+    holds = line.position_words
+    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(
+            f"Stop **{verbatim(deployment.name)}** for good? It cannot be resumed, only deployed anew. "
+            f"{_held_words(holds)}"
+        )
+        close = st.checkbox("Close its position too", key=f"{_STOP}.close", disabled=holds == "flat")
+        st.button(
+            f":red[Stop {verbatim(deployment.name)}]",
+            key=f"{_STOP}.yes",
+            icon=":material/stop_circle:",
+            on_click=attempt,
+            args=(PLACE, partial(_stop, deployment.id, close)),
+        )
+        st.button("Keep it", key=f"{_STOP}.no", on_click=lambda: st.session_state.pop(_STOP, None))
+
+
+def _held_words(holds: str) -> str:
+    if holds == "flat":
+        return "It holds no position."
+    if holds == DASH:
+        return "Its terminal does not tell whether it holds a position."
+    return f"Its position ({holds}) stays open, with its stop and target, unless you close it too."
+
+
+def _stop(deployment_id: int, close: bool) -> str:
+    if st.session_state.pop(_STOP, None) != deployment_id:
+        return ""  # the second click of a double click
+    found = desk.stop(deployment_id, close=close)
+    return f"{found.name} is stopped{', and its position is being closed' if close else ''}."
+
+
+def _side_colour(words: Any) -> str:
+    return _GOOD if str(words).startswith("long") else _RED if str(words).startswith("short") else ""
+
+
+def _feed_colour(seconds: Any, lines: Sequence[Line]) -> str:
+    limit = min(line.deployment.limits.max_feed_age_seconds for line in lines)
+    return _GOOD if seconds < limit / 2 else _AMBER if seconds < limit else _RED if seconds == seconds else ""  # noqa: PLR0124  # NaN
+
+
+def _age(seconds: float) -> str:
+    if seconds < 60:
+        return f"{number(seconds, 1)} s"
+    return f"{number(seconds // 60)} min" if seconds < 3600 else f"{number(seconds // 3600)} h"

@@ -1,0 +1,381 @@
+"""A deployment at work: one decision a closed bar, and the signals that follow from it.
+
+    runner = Runner(deployment.id)
+    runner.step()      # again and again; whatever was killed in between, it goes on from the rows
+
+A decision is a row before it is a signal, and a signal carries a key made of deployment and bar: no bar is decided
+twice and no signal doubled, however often the process begins anew. Entries pass the guards; exits are never held back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.clock import parse_utc, utc_now, utc_text
+from core.errors import SequenceError
+from core.log import get_logger
+from core.plain import plain
+from data.versions import digest
+from execution.live.bars import fed_until, has_ticks, is_settled, known_bars, why_unfit
+from execution.live.book import Book, read_book, terminal_of
+from execution.live.circumstances import known_now, mark_equity
+from execution.live.decisions import (
+    APPROVED,
+    ENTER,
+    EXIT,
+    EXPIRED,
+    NONE,
+    PROPOSED,
+    REFUSED,
+    REVERSE,
+    Decision,
+    change_decision,
+    enter_decision,
+    list_decisions,
+)
+from execution.live.deployments import PAUSED, STOPPED, Deployment, Fence, beat, change_deployment, find_deployment
+from execution.live.guards import Circumstances, Entry, Verdict, judge
+from execution.live.sizing import lots_for
+from execution.live.switch import notice_kill
+from execution.live.wish import Wish, bars_needed, strategy_of, wish_of
+from market.calendar import bar_end, market_minutes
+from market.resample import period_starts
+from market.symbols import symbol_of
+from market.timeframes import parse_timeframe
+from mql5.bridge.messages import NewSignal, SignalType
+from mql5.bridge.signals import SignalStore
+from mql5.bridge.ticks import TickStore
+
+# Signals for an exit stay valid this long: a position must not be left because a terminal was away for a minute.
+_EXIT_SECONDS = 3_600
+_BEAT_SECONDS = 2.0
+
+
+class Runner:
+    """The work of one deployment. `fence` is asked within each write; it raises when another process has taken over."""
+
+    def __init__(self, deployment_id: int, fence: Fence = lambda connection: None) -> None:
+        self._id = deployment_id
+        self._fence = fence
+        self._signals = SignalStore()
+        self._beaten = float("-inf")
+        self._log = get_logger(__name__).bind(deployment=deployment_id)
+
+    def step(self) -> Deployment:
+        """Do what is due now and return the deployment as it is; a stopped one does nothing."""
+        deployment = find_deployment(self._id)
+        if deployment.state == STOPPED:
+            return deployment
+        notice_kill()
+        terminal = terminal_of(deployment.client)
+        if terminal and terminal["is_alive"] and terminal["equity"] is not None:
+            mark_equity(deployment.client, terminal["equity"], utc_now())
+        deployment = self._begun(deployment)
+        book = read_book(deployment, terminal)
+        self._send_what_waits(deployment, book)
+        has_decided, words = self._decide_what_closed(deployment, book)
+        if has_decided:
+            self._send_what_waits(deployment, read_book(deployment, terminal))
+        self._beat(words)
+        return deployment
+
+    # What is decided
+
+    def _begun(self, deployment: Deployment) -> Deployment:
+        """Fix, once, from which bar on it reads and trades: the bar that is open now is the first it trades on."""
+        if deployment.trades_from is not None:
+            return deployment
+        opens = _open_bar(deployment, pd.Timestamp(utc_now()))
+        bars = known_bars(deployment).bars
+        since = bars.index[0] if len(bars) else opens
+        change_deployment(self._id, self._fence, trades_from=utc_text(opens), history_from=utc_text(since))
+        return find_deployment(self._id)
+
+    def _decide_what_closed(self, deployment: Deployment, book: Book) -> tuple[bool, str]:
+        """Decide on the bars that have closed since the last decision; whether there were any, what it waits for."""
+        fed = fed_until(deployment)
+        if fed is None:
+            return False, f"waits for the first tick of {deployment.symbol} from {deployment.client}"
+        due = self._undecided(deployment, min(fed, pd.Timestamp(utc_now())))
+        for opened in due:
+            end = _end(deployment, opened)
+            if not is_settled(deployment, end):
+                return opened != due[0], f"waits until the ticks before {end:%H:%M:%S} UTC have become a bar"
+            self._enter(self._decision(deployment, book, opened, is_newest=opened == due[-1]))
+        words = f"next bar closes at {next_close(deployment):%Y-%m-%d %H:%M} UTC, newest tick {fed:%H:%M:%S} UTC"
+        return bool(due), words
+
+    def _undecided(self, deployment: Deployment, until: pd.Timestamp) -> list[pd.Timestamp]:
+        """The opens of the bars over by `until`, also of those for which no tick came, that have no decision yet."""
+        timeframe, asset_class = parse_timeframe(deployment.timeframe), symbol_of(deployment.symbol).asset_class
+        newest = list_decisions(deployment.id, limit=1)
+        first = (
+            _end(deployment, pd.Timestamp(newest[0].bar_time))
+            if newest
+            else pd.Timestamp(deployment.trades_from or until)
+        )
+        if until < _end(deployment, first):
+            return []
+        # Bars of H4 and longer begin on full hours of New York, which are full hours of UTC.
+        steps = pd.date_range(first, until, freq=min(timeframe.delta, pd.Timedelta(hours=1)))
+        opens = pd.DatetimeIndex(period_starts(steps, timeframe, asset_class).unique())
+        opens = opens[opens >= first] if len(opens) else opens
+        ends = bar_end(opens, timeframe, asset_class)
+        # In its pauses a market has no bar to be expected; where the broker quotes all the same there is one.
+        expected = market_minutes(ends, asset_class) > market_minutes(opens, asset_class)
+        closed = zip(opens, ends, expected, strict=True)
+        return [
+            opened
+            for opened, end, is_expected in closed
+            if end <= until and (is_expected or has_ticks(deployment, opened, end))
+        ]
+
+    def _decision(self, deployment: Deployment, book: Book, opened: pd.Timestamp, *, is_newest: bool) -> dict[str, Any]:
+        """The row of the decision on the bar that opened at `opened`; its entry is still to be judged."""
+        end = _end(deployment, opened)
+        known = known_bars(deployment, end)
+        bars = known.bars[known.bars.index <= opened]
+        row: dict[str, Any] = {
+            "deployment_id": deployment.id,
+            "bar_time": utc_text(opened),
+            "decided_at": utc_text(),
+            "action": NONE,
+            "held": book.held,
+            "valid_until": utc_text(end + timedelta(seconds=deployment.limits.valid_seconds)),
+            "inputs": _inputs(deployment, bars, known.history, book),
+        }
+        unfit, wish = self._wish(deployment, bars, opened)
+        if wish is None:
+            return {**row, "state": REFUSED, "reason": unfit}
+        row |= {
+            "wanted": wish.wanted,
+            "wanted_before": wish.wanted_before,
+            "close": float(bars["close"].iloc[-1]),
+            "stop_distance": _stop(deployment, wish),
+            "target_distance": _finite(wish.target_distance),
+            "confidence": wish.confidence,
+        }
+        action, reason = action_for(wish, book.held, is_closing=book.is_closing)
+        if action == NONE or not is_newest:
+            # What an earlier bar asked for is asked again by the newest, as far as it still holds.
+            is_missed = action != NONE
+            words = f"{reason}; nobody was there to decide it in time" if is_missed else reason
+            return {**row, "state": EXPIRED if is_missed else APPROVED, "action": action, "reason": words}
+        if action == EXIT:
+            return {**row, "state": APPROVED, "action": EXIT, "reason": reason}
+        return {**row, **self._proposal(deployment, action, reason, row["valid_until"])}
+
+    def _proposal(self, deployment: Deployment, action: str, reason: str, valid_until: str) -> dict[str, Any]:
+        """State, action and reason of a decision that asks for an entry; what cannot enter any more may still exit."""
+        if utc_now() > parse_utc(valid_until):
+            state, why = EXPIRED, "too late for an entry"
+        elif deployment.state == PAUSED:
+            state, why = REFUSED, "no entry while it is paused"
+        else:
+            return {"state": PROPOSED, "action": action, "reason": reason}
+        if action == REVERSE:
+            return {"state": APPROVED, "action": EXIT, "reason": f"{reason}; {why}"}
+        return {"state": state, "action": action, "reason": f"{reason}; {why}"}
+
+    def _wish(self, deployment: Deployment, bars: pd.DataFrame, opened: pd.Timestamp) -> tuple[str, Wish | None]:
+        try:
+            unfit = why_unfit(deployment, bars, opened, bars_needed(deployment))
+            return (unfit, None) if unfit else ("", wish_of(deployment, bars))
+        except SequenceError as error:  # an expired model, a changed strategy: said in the decision, and no signal
+            return str(error), None
+
+    def _enter(self, row: dict[str, Any]) -> None:
+        """Store a decision; when it is there already (another process was faster) nothing changes."""
+        if enter_decision({"guards": [], **row, "inputs_hash": _hash(row["inputs"])}, self._fence):
+            self._log.info(
+                "decided", bar=row["bar_time"], state=row["state"], action=row["action"], reason=row["reason"]
+            )
+
+    # What is sent
+
+    def _send_what_waits(self, deployment: Deployment, book: Book) -> None:
+        """Send what decisions have not sent yet: the exit of the newest, which saw all, and entries still in time."""
+        decided = list_decisions(deployment.id, limit=3)
+        newest = decided[0] if decided else None
+        if newest and newest.asks_to_exit and newest.close_signal_id is None:
+            self._send_exit(deployment, newest)
+            return
+        for decision in reversed(decided):
+            if decision.state == PROPOSED:
+                self._send_entry(deployment, decision, book)
+
+    def _send_exit(self, deployment: Deployment, decision: Decision) -> None:
+        asked = NewSignal(
+            symbol=deployment.symbol,
+            signal_type=SignalType.CLOSE,
+            valid_until=utc_now() + timedelta(seconds=_EXIT_SECONDS),
+            comment=f"{deployment.name}: {decision.reason}"[:200],
+            strategy_name=deployment.strategy_name,
+            idempotency_key=signal_key(deployment, decision, "close"),
+        )
+        self._write(decision, close_signal_id=self._signals.create(asked)[0]["id"])
+
+    def _send_entry(self, deployment: Deployment, decision: Decision, book: Book) -> None:
+        """Send the entry of a proposed decision once nothing is in its way, or say why it never will be."""
+        if decision.entry_order is not None:  # judged and written down before a kill
+            self._post(decision, decision.entry_order)
+            return
+        if utc_now() > parse_utc(decision.valid_until or decision.decided_at):
+            waited = "the position before it was not closed in time" if book.held else book.words
+            self._write(decision, state=EXPIRED, reason=f"{decision.reason}; too late: {waited}")
+            return
+        if book.moving or book.held or book.agrees is None:
+            return  # the position before it is being closed, or the terminal has not reported since
+        entry, known, verdicts = self._judged(deployment, decision, book)
+        refusals = [verdict for verdict in verdicts if not verdict.passed]
+        inputs = {**decision.inputs, "circumstances": known.as_dict(), "entry": plain(entry.__dict__)}
+        said = {"guards": [verdict.as_dict() for verdict in verdicts], "inputs": inputs, "inputs_hash": _hash(inputs)}
+        if refusals:
+            words = "; ".join(f"{verdict.guard}: {verdict.words}" for verdict in refusals)
+            self._write(decision, state=REFUSED, reason=f"{decision.reason}; {words}", **said)
+            return
+        order = _order(deployment, decision, entry)
+        self._write(decision, entry_order=order, **said)
+        self._post(decision, order)
+
+    def _judged(
+        self, deployment: Deployment, decision: Decision, book: Book
+    ) -> tuple[Entry, Circumstances, list[Verdict]]:
+        known = known_now(deployment, in_flight=len(book.moving), records_agree=book.agrees)
+        side = decision.wanted or 0
+        quote = TickStore().newest(deployment.symbol, 1)
+        price = float(quote[-1]["ask" if side > 0 else "bid"]) if quote else float(decision.close or 0.0)
+        volume = lots_for(deployment.sizing, known.equity, decision.stop_distance, known.value_per_lot)
+        entry = Entry(
+            deployment.symbol,
+            side,
+            price,
+            volume,
+            decision.stop_distance,
+            decision.target_distance,
+            decision.confidence,
+        )
+        return entry, known, judge(entry, deployment.limits, known)
+
+    def _post(self, decision: Decision, order: dict[str, Any]) -> None:
+        try:
+            row, _ = self._signals.create(NewSignal.model_validate(order))
+        except SequenceError as error:  # the kill switch fell, the price ran past the stop, the time is over
+            self._write(decision, state=REFUSED, reason=f"{decision.reason}; the signal was refused: {error.what}")
+            return
+        self._write(decision, state=APPROVED, entry_signal_id=row["id"])
+
+    def _write(self, decision: Decision, **values: Any) -> None:
+        change_decision(decision.id, self._fence, **values)
+        if "state" in values:
+            self._log.info("decision", bar=decision.bar_time, state=values["state"], reason=values.get("reason"))
+
+    def _beat(self, words: str) -> None:
+        if time.monotonic() - self._beaten < _BEAT_SECONDS:
+            return
+        self._beaten = time.monotonic()
+        beat(self._id, words, self._fence)
+
+
+def action_for(wish: Wish, held: int, *, is_closing: bool = False) -> tuple[str, str]:
+    """What a wish asks for while `held` is open: (action, reason). Only a change of the wish opens a position.
+
+    While the exit of an earlier decision is on its way (`is_closing`) no second one is asked for.
+    """
+    named = {1: "long", -1: "short", 0: "flat"}
+    if wish.wanted and wish.is_change and wish.wanted != held:
+        words = f"the wish turned from {named[wish.wanted_before]} to {named[wish.wanted]}"
+        return (REVERSE if held and not is_closing else ENTER), words
+    if held and wish.wanted != held and not is_closing:
+        return EXIT, f"{named[held]} is held and {named[wish.wanted]} is wanted"
+    kept = f"{named[held]} is held" if held else "nothing is held"
+    return NONE, f"{named[wish.wanted]} is wanted as before, {kept}"
+
+
+def signal_key(deployment: Deployment, decision: Decision, what: str) -> str:
+    """The idempotency key of a decision's signal."""
+    return f"d{deployment.id}-{int(parse_utc(decision.bar_time).timestamp())}-{what}"
+
+
+def next_close(deployment: Deployment) -> pd.Timestamp:
+    """When the bar that is open now will close (UTC)."""
+    return _end(deployment, _open_bar(deployment, pd.Timestamp(utc_now())))
+
+
+def _order(deployment: Deployment, decision: Decision, entry: Entry) -> dict[str, Any]:
+    """The signal of an entry; its levels are counted from the close that decided, as in a backtest."""
+    symbol, close = symbol_of(deployment.symbol), float(decision.close or 0.0)
+
+    def level(distance: float | None, sign: int) -> float | None:
+        return None if distance is None else round(close + sign * distance, symbol.digits)
+
+    return {
+        "symbol": deployment.symbol,
+        "signal_type": "BUY" if entry.side > 0 else "SELL",
+        "confidence": 1.0 if entry.confidence is None else entry.confidence,
+        "entry_price": entry.price,
+        "stop_loss": level(entry.stop_distance, -entry.side),
+        "take_profit": level(entry.target_distance, entry.side),
+        "volume": entry.volume,
+        "valid_until": decision.valid_until,
+        "comment": f"{deployment.name}: {decision.reason}"[:200],
+        "strategy_name": deployment.strategy_name,
+        "idempotency_key": signal_key(deployment, decision, "entry"),
+    }
+
+
+def _inputs(deployment: Deployment, bars: pd.DataFrame, history: str, book: Book) -> dict[str, Any]:
+    """What a decision is made of, in words and figures that let it be made again."""
+    try:
+        version: int | None = strategy_of(deployment).version
+    except SequenceError:
+        version = None  # the decision is refused for it
+    return {
+        "bars": {
+            "first": utc_text(bars.index[0]) if len(bars) else None,
+            "last": utc_text(bars.index[-1]) if len(bars) else None,
+            "count": len(bars),
+            "digest": digest(bars),
+            "history": history,
+        },
+        "strategy": deployment.strategy_name,
+        "strategy_version": version,
+        "parameters": deployment.parameters,
+        "model_id": deployment.model_id,
+        "trades_from": deployment.trades_from,
+        "sizing": deployment.sizing.model_dump(),
+        "limits": deployment.limits.model_dump(),
+        "held": book.held,
+    }
+
+
+def _stop(deployment: Deployment, wish: Wish) -> float | None:
+    """The stop's distance: the strategy's, else that of the sizing."""
+    own = _finite(wish.stop_distance)
+    pips = deployment.sizing.stop_pips
+    return own if own is not None or pips is None else pips * symbol_of(deployment.symbol).pip
+
+
+def _finite(distance: float) -> float | None:
+    return float(distance) if np.isfinite(distance) else None
+
+
+def _open_bar(deployment: Deployment, now: pd.Timestamp) -> pd.Timestamp:
+    timeframe, asset_class = parse_timeframe(deployment.timeframe), symbol_of(deployment.symbol).asset_class
+    return pd.Timestamp(period_starts(pd.DatetimeIndex([now]), timeframe, asset_class)[0])
+
+
+def _end(deployment: Deployment, opens: pd.Timestamp) -> pd.Timestamp:
+    timeframe, asset_class = parse_timeframe(deployment.timeframe), symbol_of(deployment.symbol).asset_class
+    return pd.Timestamp(bar_end(pd.DatetimeIndex([opens]), timeframe, asset_class)[0])
+
+
+def _hash(inputs: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(plain(inputs), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
