@@ -438,6 +438,11 @@ class JobRegistry:
             raise unknown_name("kind of job", f"{queue}/{kind}", known)
         return self.kinds[queue][kind]
 
+    def is_lasting(self, job: Job) -> bool:
+        """Whether a job works until it is stopped, so that it has no progress to tell."""
+        kind = self.kinds.get(job.queue, {}).get(job.kind)
+        return kind is not None and kind.lasting
+
     def open_jobs(self) -> list[Job]:
         """Running jobs first, then waiting ones in their order."""
         queues = self.queues.values()

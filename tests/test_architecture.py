@@ -93,7 +93,7 @@ def test_sqlalchemy_is_imported_only_by_files_that_own_tables() -> None:
         "execution/sweep_store.py",
         "execution/tables.py",
         "mql5/bridge/deals.py",
-            "mql5/bridge/feed.py",
+        "mql5/bridge/feed.py",
         "mql5/bridge/imports.py",
         "mql5/bridge/keys.py",
         "mql5/bridge/signals.py",

@@ -54,11 +54,19 @@ def _draw_strip() -> None:
             st.caption(f"No job runs or waits · {_worker_words(workers)}", width="stretch")
             return
         st.markdown(f"**{len(running)}** running  \n:gray[:small[{len(jobs) - len(running)} waiting]]", width="content")
-        for job in jobs[:_SHOWN_IN_STRIP]:
-            st.progress(job.progress, text=_progress_words(job, workers), width="stretch")
+        for job in sorted(jobs, key=JOBS.is_lasting)[:_SHOWN_IN_STRIP]:  # what ends comes first
+            _show_one(job, workers)
         if len(jobs) > _SHOWN_IN_STRIP:
             st.caption(f"and {len(jobs) - _SHOWN_IN_STRIP} more", width="content")
         st.page_link(JOBS_PAGE.file, label="Jobs", icon=JOBS_PAGE.icon, width="content")
+
+
+def _show_one(job: Job, workers: Sequence[Process]) -> None:
+    words = _progress_words(job, workers)
+    if JOBS.is_lasting(job):
+        st.markdown(words, width="stretch")
+    else:
+        st.progress(job.progress, text=words, width="stretch")
 
 
 def run_as_job(
@@ -222,7 +230,7 @@ def _table(jobs: Sequence[Job], workers: Sequence[Process]) -> pd.DataFrame:
             "Job": [f"{job.queue} {job.id}" for job in jobs],
             "What": [job.title for job in jobs],
             "State": [str(job.status) for job in jobs],
-            "Progress": [f"{100 * job.progress:.0f} %" for job in jobs],
+            "Progress": [DASH if JOBS.is_lasting(job) else f"{100 * job.progress:.0f} %" for job in jobs],
             "Took": [span(job.elapsed_seconds) if job.started_at else DASH for job in jobs],
             "Attempt": [job.attempt for job in jobs],
             "Words": [job.failure or _state_words(job, workers) for job in jobs],
@@ -237,7 +245,8 @@ def _progress_words(job: Job, workers: Sequence[Process]) -> str:
     times = span(job.elapsed_seconds)
     if 0.02 < job.progress < 1 and job.is_open:
         times += f" of about {span(job.elapsed_seconds / job.progress)}"
-    return f"{head} · {100 * job.progress:.0f} %  \n:gray[{verbatim(_state_words(job, workers))} · {times}]]"
+    done = "" if JOBS.is_lasting(job) else f" · {100 * job.progress:.0f} %"
+    return f"{head}{done}  \n:gray[{verbatim(_state_words(job, workers))} · {times}]]"
 
 
 def _state_words(job: Job, workers: Sequence[Process]) -> str:

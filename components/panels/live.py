@@ -80,8 +80,6 @@ def show_deployments() -> str:
                     _show_table(mode, of_mode, opened)
 
     st.session_state[_DRAWN] = _opened(read_scene())
-    for mode in MODES:  # a table that the browser makes anew forgets its row: it is told again
-        st.session_state.pop(listing_of(mode).table, None)
     st.fragment(draw, run_every=_LIVE)()
     return str(st.session_state[_DRAWN])
 
@@ -167,6 +165,8 @@ def _show_table(mode: str, lines: Sequence[Line], opened: str) -> None:
     accounts = sorted({_account(line) for line in lines})
     with card(f"Deployments · {mode}", f"{verbatim(', '.join(accounts))} · select one · times UTC"):
         show_outcome(PLACE)
+        # Told again each time: while a page is still being built, the browser loses the first telling.
+        st.session_state.pop(listing.table, None)
         mark_open(listing, [str(line.deployment.id) for line in lines], opened)
         table = deployments_table(lines)
         show_table(

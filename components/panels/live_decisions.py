@@ -30,7 +30,7 @@ _ALL, _CHANGES, _WHY_NOT = "All", "Changes", "Why not"
 STATE_COLOURS = {"approved": "#2fe08a", "refused": "#ff7a8e", "expired": "#ffcf6b", "proposed": "#4cc3ff"}
 _WIDTHS = {
     "Bar, UTC": 90, "Broker": 54, "Wanted": 104, "State": 72, "Reason": 208, "Signals": 88, "Slip": 44,
-    "Guard": 104, "Why": 240,
+    "Guard": 112, "Why": 232,
 }  # fmt: skip
 
 

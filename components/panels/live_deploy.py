@@ -234,7 +234,7 @@ def show_nothing_deployed() -> None:
             "A deployment runs a strategy on the bars that your terminal streams. At each closed bar it writes down "
             "what it decided and why, lets the guards judge every entry, sends a signal, and is held against a "
             "backtest of the same bars.\n\n"
-            "1. **Something to run:** a stored backtest, a champion model, or the scanner's setups.\n"
+            "1. **Something to run:** a stored backtest (the sample workflow makes one), a champion model, or setups.\n"
             "2. **A terminal** with the Expert Advisor, on a demo account.\n"
             "3. **Deploy on demo**, above; then this page fills with each bar."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,7 +12,7 @@ from components.charts.live import figures_of, guards_figure, nearest_to_refusin
 from components.numbers import DASH, number, percent, span, stamp
 from components.panels.chart import show_still
 from components.panels.failure import failures_shown
-from components.panels.live_decisions import guards_table, show_decisions
+from components.panels.live_decisions import guards_table, show_decisions, show_opened
 from components.panels.live_scene import REAL, Line, broker_clock, next_close, read_scene
 from components.panels.live_terms import limit_words, sizing_words
 from components.panels.page import card, columns
@@ -36,28 +36,42 @@ _DONE = {"BUY": "buy", "SELL": "sell", "CLOSE": "close"}
 
 
 def show_deployment(deployment_id: str) -> None:
-    """Everything of the open deployment that changes, drawn anew every two seconds."""
+    """The open deployment: its guards and decisions, the decision that was opened, then signals, positions and feed."""
+    _drawn_anew(deployment_id, _show_decided)
+    with failures_shown():
+        show_opened(deployment_id)
+    _drawn_anew(deployment_id, _show_traded)
+
+
+def _drawn_anew(deployment_id: str, show: Callable[[Line], None]) -> None:
+    """Draw a part of it every two seconds."""
 
     def draw() -> None:
         with st.container(gap="xsmall"), failures_shown():
             line = next((each for each in read_scene() if str(each.deployment.id) == deployment_id), None)
-            if line is None:
-                return
-            _show_heading(line)
-            left, right = columns([13, 22])
-            with left, failures_shown():
-                _show_guards(line.deployment)
-            with right, failures_shown():
-                show_decisions(line)
-            with failures_shown():
-                _show_signals(line)
-            left, right = columns([6, 5])
-            with left, failures_shown():
-                _show_positions(line)
-            with right, failures_shown():
-                _show_feed(line)
+            if line is not None:
+                show(line)
 
     st.fragment(draw, run_every=_LIVE)()
+
+
+def _show_decided(line: Line) -> None:
+    _show_heading(line)
+    left, right = columns([13, 22])
+    with left, failures_shown():
+        _show_guards(line.deployment)
+    with right, failures_shown():
+        show_decisions(line)
+
+
+def _show_traded(line: Line) -> None:
+    with failures_shown():
+        _show_signals(line)
+    left, right = columns([6, 5])
+    with left, failures_shown():
+        _show_positions(line)
+    with right, failures_shown():
+        _show_feed(line)
 
 
 def _show_heading(line: Line) -> None:
@@ -140,7 +154,7 @@ def _show_signals(line: Line) -> None:
             },
             right=["Lots", "Asked", "Filled"],
             widths={
-                "Decided, UTC": 100, "Broker": 68, "Signal": 52, "Side": 50, "State": 76, "Lots": 44, "Asked": 70,
+                "Decided, UTC": 100, "Broker": 68, "Signal": 58, "Side": 50, "State": 76, "Lots": 44, "Asked": 70,
                 "Filled": 70, "Slip": 46, "Pending, s": 80, "Leased, s": 76, "Sent, s": 60, "Ended, s": 74,
                 "In all, s": 74, "Words": 170,
             },

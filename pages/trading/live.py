@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from components.panels.failure import failures_shown, fetched
 from components.panels.live import show_deployments, show_header
-from components.panels.live_decisions import show_opened
 from components.panels.live_deploy import is_asked, offer_form, show_form, show_nothing_deployed
 from components.panels.live_deployment import show_deployment
 from components.panels.live_reconcile import show_reconciliation
@@ -36,8 +35,6 @@ def show() -> None:
         with failures_shown():
             opened = show_deployments()
             show_deployment(opened)
-            with failures_shown():
-                show_opened(opened)
             with failures_shown():
                 show_reconciliation(desk.deployment(int(opened)))
     with failures_shown():

@@ -1,12 +1,9 @@
-"""Every way in which a database can be unusable, on every page, in Chromium."""
+"""A database that cannot be used, in Chromium; tests/workbench/test_damage.py holds every page to every way of it."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
@@ -14,23 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harmed.databases import KINDS, Harm, Hold, damaged, orphaned
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 import workbench
 
 pytestmark = pytest.mark.browser
 DATA, RUNS = "data_pipeline", "backtest_results"
-SAMPLE = "import workbench; workbench.run_sample_workflow()"
-HOLD = """
-import sqlite3, sys
-holder = sqlite3.connect(sys.argv[1], isolation_level=None)
-holder.execute(f"PRAGMA locking_mode = {sys.argv[2]}")
-holder.execute("BEGIN EXCLUSIVE")
-print("held", flush=True)
-sys.stdin.read(1)
-"""
 IN_ONE_ROW = "(one, other) => one.getBoundingClientRect().top === other.getBoundingClientRect().top"
-Harm = Callable[[Path], object]
 
 
 @dataclass(frozen=True)
@@ -65,13 +53,13 @@ class Filled:
 
 @pytest.fixture(scope="module")
 def filled(
-    tmp_path_factory: pytest.TempPathFactory, serve: Callable[..., AbstractContextManager[str]]
+    tmp_path_factory: pytest.TempPathFactory,
+    sample_home: Path,
+    serve: Callable[..., AbstractContextManager[str]],
 ) -> Iterator[Filled]:
     home = tmp_path_factory.mktemp("damage")
-    environment = {**os.environ, "SEQUENCE_HOME": str(home)}
-    # In a process of its own, which closes the files: they are copied whole.
-    subprocess.run([sys.executable, "-c", SAMPLE], cwd=Path(workbench.__file__).parent, env=environment, check=True)
-    shutil.copytree(home / "output_central", home / "kept")
+    shutil.copytree(sample_home / "output_central", home / "output_central")
+    shutil.copytree(sample_home / "output_central", home / "kept")
     with serve(home, SEQUENCE_STORE__BUSY_TIMEOUT_SECONDS="0.3") as address:
         yield Filled(home, address)
 
@@ -95,64 +83,6 @@ def context(browser: Browser, browser_context_args: dict[str, Any]) -> Iterator[
 def page(context: BrowserContext) -> Iterator[Page]:
     with context.new_page() as made:
         yield made
-
-
-def emptied(file: Path) -> None:
-    file.write_bytes(b"")
-
-
-def truncated(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[: file.stat().st_size * 6 // 10])
-
-
-def text(file: Path) -> None:
-    file.write_text("time,open,high,low,close\n" * 300, encoding="utf-8")
-
-
-def foreign(file: Path) -> None:
-    file.unlink()
-    with closing(sqlite3.connect(file)) as other:
-        other.execute("CREATE TABLE notes (words TEXT)")
-
-
-def newer(file: Path) -> None:
-    with closing(sqlite3.connect(file)) as later:
-        later.execute("PRAGMA user_version = 99")
-
-
-def damaged(file: Path) -> None:
-    """The first page, by which a file is recognised, is whole."""
-    content = file.read_bytes()
-    file.write_bytes(content[:4096] + bytes(255 - byte for byte in content[4096:]))
-
-
-def orphaned(file: Path) -> None:
-    """Its log is all that is left."""
-    with closing(sqlite3.connect(file)) as writer:
-        writer.execute("PRAGMA journal_mode = WAL")
-        writer.execute("CREATE TABLE later (words TEXT)")
-        log = file.with_name(f"{file.name}-wal")
-        content = log.read_bytes()
-    file.unlink()
-    log.write_bytes(content)
-
-
-KINDS = {
-    emptied: "is an empty file",
-    truncated: "is damaged",
-    text: "is damaged",
-    foreign: "another program",
-    newer: "newer Sequence",
-    damaged: "is damaged",
-    orphaned: "is gone but its",
-}
-
-
-# Where each is written to, by which button, into which table.
-WRITERS = {
-    DATA: (workbench.DATA_PIPELINE, "Collect data", "dataset_versions"),
-    RUNS: (workbench.BACKTESTING, "Run backtest", "backtest_runs"),
-}
 
 
 def boxes(bench: Any) -> Locator:
@@ -216,8 +146,7 @@ def expect_all_pages_to_work_around(bench: Any, database: str, words: str, cure:
         expect(bench.page.get_by_text("No run yet")).to_have_count(0)
 
 
-@pytest.mark.parametrize("database", [DATA, RUNS])
-@pytest.mark.parametrize("harm", KINDS, ids=lambda harm: harm.__name__)
+@pytest.mark.parametrize(("harm", "database"), [(damaged, DATA), (orphaned, RUNS)], ids=["damaged", "orphaned"])
 def test_an_unusable_database_is_told_on_every_page_and_left_as_it_is(
     harm: Harm, database: str, bench: Any, filled: Filled
 ) -> None:
@@ -228,24 +157,6 @@ def test_an_unusable_database_is_told_on_every_page_and_left_as_it_is(
     assert filled.parts(database) == before
 
 
-class Hold:
-    """Another process that holds a database, against writers (`NORMAL`) or against everybody (`EXCLUSIVE`)."""
-
-    def __init__(self) -> None:
-        self._holder: subprocess.Popen[str] | None = None
-
-    def __call__(self, file: Path, mode: str) -> None:
-        command = [sys.executable, "-c", HOLD, str(file), mode]
-        self._holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self._holder.stdout
-        assert self._holder.stdout.readline() == "held\n"
-
-    def release(self) -> None:
-        if self._holder:
-            self._holder.communicate("x")
-            self._holder = None
-
-
 @pytest.fixture
 def hold() -> Iterator[Hold]:
     holder = Hold()
@@ -253,13 +164,10 @@ def hold() -> Iterator[Hold]:
     holder.release()
 
 
-@pytest.mark.parametrize("database", [DATA, RUNS])
-def test_a_database_that_nobody_may_read_for_now_offers_to_try_again(
-    database: str, bench: Any, filled: Filled, hold: Hold
-) -> None:
-    filled.put(database, lambda file: hold(file, "EXCLUSIVE"))
-    expect_all_pages_to_work_around(bench, database, "Another program holds", "")
-    expect(bench.page.get_by_role("button", name="aside")).to_have_count(0)
+def test_a_database_that_nobody_may_read_for_now_offers_to_try_again(bench: Any, filled: Filled, hold: Hold) -> None:
+    filled.put(RUNS, lambda file: hold(file, "EXCLUSIVE"))
+    bench.open("/backtesting", "Backtesting")
+    expect_one_box(bench, f"{RUNS}.db", "Another program holds", "")
     hold.release()
     bench.page.get_by_role("button", name="Try again").click()
     expect(boxes(bench)).to_have_count(0)
@@ -268,35 +176,30 @@ def test_a_database_that_nobody_may_read_for_now_offers_to_try_again(
     expect(bench.page.get_by_role("button", name="Run backtest")).to_be_enabled()
 
 
-@pytest.mark.parametrize("database", [DATA, RUNS])
 def test_a_database_that_another_program_writes_to_can_be_read_and_the_button_works_afterwards(
-    database: str, bench: Any, filled: Filled, hold: Hold
+    bench: Any, filled: Filled, hold: Hold
 ) -> None:
-    entry, button, table = WRITERS[database]
-    file = filled.folder / f"{database}.db"
+    file = filled.folder / f"{RUNS}.db"
     hold(file, "NORMAL")
-    bench.open("/", "Overview")
-    expect(metric(bench, "Backtest runs")).to_contain_text("1")
-    visit(bench, entry)
-    if database == RUNS:  # another run than the one that is stored
-        length = bench.page.get_by_role("spinbutton", name="Fast length")
-        length.fill("24")
-        length.press("Enter")
-        bench.settled(entry.title)
+    bench.open("/backtesting", "Backtesting")
+    length = bench.page.get_by_role("spinbutton", name="Fast length")
+    length.fill("24")  # another run than the one that is stored
+    length.press("Enter")
+    bench.settled("Backtesting")
     address = bench.page.url
-    bench.page.get_by_role("button", name=button).click()
+    bench.page.get_by_role("button", name="Run backtest").click()
     expect(boxes(bench)).to_contain_text("Another program holds")
     expect(bench.page.get_by_role("button", name="Try again")).to_be_visible()
-    bench.settled(entry.title)
+    bench.settled("Backtesting")
     expect(boxes(bench)).to_have_count(1)
     hold.release()
-    bench.page.get_by_role("button", name=button).click()
-    expect(bench.page).not_to_have_url(address)  # it names the run, or the job
+    bench.page.get_by_role("button", name="Run backtest").click()
+    expect(bench.page).not_to_have_url(address)  # it names the run
     expect(boxes(bench)).to_have_count(0)
-    expect(bench.page.get_by_role("button", name=button)).to_be_enabled()
-    bench.settled(entry.title)
+    expect(bench.page.get_by_role("button", name="Run backtest")).to_be_enabled()
+    bench.settled("Backtesting")
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as reader:
-        assert reader.execute(f"SELECT count(*) FROM {table}").fetchone() == (2,)  # noqa: S608  # a table of ours
+        assert reader.execute("SELECT count(*) FROM backtest_runs").fetchone() == (2,)
 
 
 def test_a_database_is_set_aside_from_the_page_and_the_page_goes_on_with_an_empty_one(

@@ -134,7 +134,7 @@ def test_a_box_among_the_trades_draws_bars_and_trades_inside_it(bench: Any, samp
     expect(bench.page.get_by_role("button", name="Back to 3M")).to_be_visible()
     bench.settled("Backtesting")
     stored = in_box(bench, "backtest.price", controller.versions()[0].bars())
-    trades = manager.trades(manager.run(sample), since=stored.index[0], until=stored.index[-1])
+    trades = manager.trades(manager.run(sample_run), since=stored.index[0], until=stored.index[-1])
     words = f"drawn {len(stored)} of 5\u202f000 bars, {len(trades)} of {len(trades)} trades"
     expect(bench.page.get_by_text(words, exact=True)).to_be_visible()
     expect_drawn(bench, "backtest-price", "Price", stored.index)

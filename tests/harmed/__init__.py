@@ -1,0 +1,1 @@
+"""Ways in which a database becomes unusable, done to real files."""
