@@ -278,6 +278,7 @@ class TradingDesk:
             comment=f"{deployment.name} was stopped",
             strategy_name=deployment.strategy_name,
             idempotency_key=f"d{deployment.id}-stop",
+            target=deployment.client,
         )
         SignalStore().create(asked)
 

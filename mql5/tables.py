@@ -75,6 +75,7 @@ signals = strict_table(
     sa.Column("executed_price", REAL),
     sa.Column("executed_volume", REAL),
     sa.Column("broker_comment", TEXT),
+    sa.Column("target", TEXT),
 )
 _OPEN = signals.c.status.in_(("pending", "leased"))
 # What a terminal polls for stays a short list however many signals are behind it.

@@ -10,16 +10,26 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from components.numbers import DASH, number, percent
+from components.numbers import DASH, number
 from components.panels.failure import failures_shown
 from components.panels.listing import Listing, mark_open, open_asked
-from components.panels.live_scene import DEMO, MODES, REAL, Line, account_mode, read_scene, until_close, wish_words
-from components.panels.page import Colour, card, metric, metric_row, show_badges
-from components.panels.remarks import attempt, show_outcome
+from components.panels.live_figures import age_words, show_figures
+from components.panels.live_scene import (
+    DEMO,
+    MODES,
+    REAL,
+    Line,
+    account_mode,
+    read_scene,
+    until_close,
+    wish_words,
+)
+from components.panels.page import Colour, card, show_badges
+from components.panels.remarks import attempt
+from components.panels.standing import show_standing_outcome
 from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
 from core.clock import is_replayed, parse_utc
-from execution.live.decisions import ENTRIES, REFUSED
 from execution.live.deployments import PAUSED
 from execution.trading_desk import desk
 from mql5.bridge.terminals import TerminalStore
@@ -27,7 +37,6 @@ from mql5.bridge.terminals import TerminalStore
 PLACE = "live"
 _LIVE = "2s"
 _DRAWN, _STOP = f"{PLACE}.drawn", f"{PLACE}.stop"
-_PARITY_DAYS = 5
 _COLOURS: dict[str, Colour] = {DEMO: "violet", REAL: "orange"}
 _GOOD, _AMBER, _RED, _QUIET = "#2fe08a", "#ffcf6b", "#ff7a8e", "#86ad90"
 STATE_COLOURS = {
@@ -71,17 +80,24 @@ def show_deployments() -> str:
         with st.container(gap="xsmall"), failures_shown():
             lines = read_scene()
             opened = _opened(lines)
-            if st.session_state.get(_DRAWN) != opened:  # what stands below is of another one
-                st.session_state[_DRAWN] = opened
+            if st.session_state.get(_DRAWN) != _shape(lines, opened):  # what stands below is of another one
+                st.session_state[_DRAWN] = _shape(lines, opened)
                 st.rerun()
             for mode in MODES:
                 if of_mode := [line for line in lines if line.mode == mode]:
-                    _show_figures(mode, [line for line in of_mode if line.deployment.is_open])
+                    show_figures(mode, [line for line in of_mode if line.deployment.is_open])
                     _show_table(mode, of_mode, opened)
 
-    st.session_state[_DRAWN] = _opened(read_scene())
+    lines = read_scene()
+    opened = _opened(lines)
+    st.session_state[_DRAWN] = _shape(lines, opened)
     st.fragment(draw, run_every=_LIVE)()
-    return str(st.session_state[_DRAWN])
+    return opened
+
+
+def _shape(lines: Sequence[Line], opened: str) -> tuple[str, bool]:
+    """What the page below the tables depends on: which deployment is open, and whether it has begun to trade."""
+    return opened, any(str(line.deployment.id) == opened and line.deployment.trades_from for line in lines)
 
 
 def _opened(lines: Sequence[Line]) -> str:
@@ -96,75 +112,11 @@ def _opened(lines: Sequence[Line]) -> str:
     return chosen
 
 
-def _show_figures(mode: str, lines: Sequence[Line]) -> None:
-    if not lines:
-        return
-    row = metric_row()
-    working = sum(line.state == "trading" for line in lines)
-    metric(row, f"Deployed, {_short(mode)}", number(len(lines)), f"{number(working)} trading")
-    positions = [(line, each) for line in lines for each in line.positions or ()]
-    lots = sum(each["volume"] for _, each in positions)
-    silent = sum(line.positions is None for line in lines)
-    told = f"{number(silent)} do not tell" if silent else f"{number(lots, 2)} lots"
-    metric(row, "Open positions", number(len(positions)), told, "As the terminals reported them last.")
-    _show_floating(row, positions)
-    decisions = [decision for line in lines for decision in line.today if decision.action in ENTRIES]
-    sent = sum(decision.entry_signal_id is not None for decision in decisions)
-    refused = sum(decision.state == REFUSED for line in lines for decision in line.today)
-    metric(row, "Entries today", number(sent), f"{number(refused)} refused", "Of the trading day, from 17:00 New York.")
-    _show_feed(row, lines)
-    parity = _parity(lines)
-    metric(
-        row,
-        f"Parity, {_PARITY_DAYS} days",
-        percent(None if parity is None else 100 * parity),
-        "against backtests",
-        "Trades that agree with a backtest of the same bars, of all trades of either side; mean of the last days that "
-        "were reconciled.",
-    )
-
-
-def _short(mode: str) -> str:
-    return {DEMO: "demo", REAL: "real"}.get(mode, "unknown")
-
-
-def _show_floating(row: DeltaGenerator, positions: Sequence[tuple[Line, dict[str, Any]]]) -> None:
-    """What open positions have won; money is not added up over currencies."""
-    pips = [found for line, each in positions if (found := line.pips_of(each)) is not None]
-    currencies = {str((line.terminal or {}).get("currency") or "") for line, _ in positions}
-    profit = sum(each.get("profit") or 0.0 for _, each in positions)
-    words = f"{number(profit, 2, sign=True)} {currencies.pop()}" if len(currencies) == 1 else "several currencies"
-    value = f"{number(sum(pips), 1, sign=True)} pips" if len(pips) == len(positions) and positions else DASH
-    metric(row, "Floating", value, words if positions else "no position", "At the newest quotes; profit as reported.")
-
-
-def _show_feed(row: DeltaGenerator, lines: Sequence[Line]) -> None:
-    ages = [None if line.stream is None else line.stream.age_seconds for line in lines]
-    limit = min(line.deployment.limits.max_feed_age_seconds for line in lines)
-    oldest = None if any(age is None for age in ages) else max(age for age in ages if age is not None)
-    metric(
-        row,
-        "Feed, oldest tick",
-        DASH if oldest is None else _age(oldest),
-        f"refused over {number(limit)} s",
-        "Since the newest tick of each deployment's symbol arrived; the oldest of them.",
-    )
-
-
-def _parity(lines: Sequence[Line]) -> float | None:
-    scores: list[float] = []
-    for line in lines:
-        kept = desk.parity(line.deployment)
-        if len(kept):
-            scores += kept["score"].dropna().tail(_PARITY_DAYS).tolist()
-    return sum(scores) / len(scores) if scores else None
-
-
 def _show_table(mode: str, lines: Sequence[Line], opened: str) -> None:
     listing = listing_of(mode)
     accounts = sorted({_account(line) for line in lines})
     with card(f"Deployments · {mode}", f"{verbatim(', '.join(accounts))} · select one · times UTC"):
-        show_outcome(PLACE)
+        show_standing_outcome(PLACE)
         # Told again each time: while a page is still being built, the browser loses the first telling.
         st.session_state.pop(listing.table, None)
         mark_open(listing, [str(line.deployment.id) for line in lines], opened)
@@ -173,7 +125,7 @@ def _show_table(mode: str, lines: Sequence[Line], opened: str) -> None:
             table,
             key=listing.table,
             select="one",
-            formats={"Pips": lambda value: number(value, 1, sign=True), "Feed": _age},
+            formats={"Pips": lambda value: number(value, 1, sign=True), "Feed": age_words},
             signed=["Pips"],
             right=["Result", "Next bar"],
             widths=_WIDTHS,
@@ -312,9 +264,3 @@ def _side_colour(words: Any) -> str:
 def _feed_colour(seconds: Any, lines: Sequence[Line]) -> str:
     limit = min(line.deployment.limits.max_feed_age_seconds for line in lines)
     return _GOOD if seconds < limit / 2 else _AMBER if seconds < limit else _RED if seconds == seconds else ""  # noqa: PLR0124  # NaN
-
-
-def _age(seconds: float) -> str:
-    if seconds < 60:
-        return f"{number(seconds, 1)} s"
-    return f"{number(seconds // 60)} min" if seconds < 3600 else f"{number(seconds // 3600)} h"

@@ -10,7 +10,8 @@ import streamlit as st
 from components.numbers import age, stamp
 from components.panels.failure import failures_shown
 from components.panels.page import card
-from components.panels.remarks import attempt, show_outcome
+from components.panels.remarks import attempt
+from components.panels.standing import show_standing_outcome
 from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
 from core.errors import InputError
@@ -43,7 +44,7 @@ def show_switch() -> None:
                 _show_armed()
             else:
                 _show_killed(killed)
-            show_outcome(_PLACE)
+            show_standing_outcome(_PLACE)
 
     st.fragment(draw, run_every=_LIVE)()
 

@@ -148,7 +148,7 @@ def _joined(parts: pd.DataFrame) -> pd.DataFrame:
     leg = np.array(legs)
     is_part = np.bincount(leg)[leg] > 1
     rows = [_one(group) for _, group in ordered[is_part].groupby(leg[is_part], sort=False)]
-    found = ordered[~is_part]
+    found: pd.DataFrame = ordered[~is_part]
     if rows:
         found = pd.concat([found, _typed(pd.DataFrame(rows).assign(**_times(rows)))], ignore_index=True)
     return found.sort_values(["entry_time", "exit_time", "entry_deal"], kind="stable", ignore_index=True)

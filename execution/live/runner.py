@@ -47,7 +47,7 @@ from execution.live.switch import notice_kill
 from execution.live.wish import Wish, bars_needed, strategy_of, wish_of
 from market.calendar import bar_end, market_minutes
 from market.resample import period_starts
-from market.symbols import symbol_of
+from market.symbols import canonical_symbol, symbol_of
 from market.timeframes import parse_timeframe
 from mql5.bridge.messages import NewSignal, SignalType
 from mql5.bridge.signals import SignalStore
@@ -81,6 +81,7 @@ class Runner:
         book = read_book(deployment, terminal)
         self._send_what_waits(deployment, book)
         has_decided, words = self._decide_what_closed(deployment, book)
+        words = _not_streamed(deployment, terminal) or words
         if has_decided:
             self._send_what_waits(deployment, read_book(deployment, terminal))
         self._beat(words)
@@ -219,6 +220,7 @@ class Runner:
             comment=f"{deployment.name}: {decision.reason}"[:200],
             strategy_name=deployment.strategy_name,
             idempotency_key=signal_key(deployment, decision, "close"),
+            target=deployment.client,
         )
         self._write(decision, close_signal_id=self._signals.create(asked)[0]["id"])
 
@@ -238,7 +240,7 @@ class Runner:
         inputs = {**decision.inputs, "circumstances": known.as_dict(), "entry": plain(entry.__dict__)}
         said = {"guards": [verdict.as_dict() for verdict in verdicts], "inputs": inputs, "inputs_hash": _hash(inputs)}
         if refusals:
-            words = "; ".join(f"{verdict.guard}: {verdict.words}" for verdict in refusals)
+            words = "; ".join(verdict.words for verdict in refusals)
             self._write(decision, state=REFUSED, reason=f"{decision.reason}; {words}", **said)
             return
         order = _order(deployment, decision, entry)
@@ -282,6 +284,20 @@ class Runner:
             return
         self._beaten = time.monotonic()
         beat(self._id, words, self._fence)
+
+
+def _not_streamed(deployment: Deployment, terminal: dict[str, Any] | None) -> str:
+    """Why no tick can come, where the terminal says that it does not stream the symbol; empty where it does."""
+    if terminal is None:
+        return f"{deployment.client} was not heard yet: attach the Expert Advisor"
+    streamed = terminal["symbols"]
+    if streamed is None or deployment.symbol in {canonical_symbol(name) for name in streamed}:
+        return ""
+    named = ", ".join(streamed) or "nothing"
+    return (
+        f"{deployment.client} does not stream {deployment.symbol} but {named}; if the broker renamed it, correct the "
+        "Expert Advisor's InpSymbols, InpPrefix or InpSuffix"
+    )
 
 
 def action_for(wish: Wish, held: int, *, is_closing: bool = False) -> tuple[str, str]:
@@ -328,6 +344,7 @@ def _order(deployment: Deployment, decision: Decision, entry: Entry) -> dict[str
         "comment": f"{deployment.name}: {decision.reason}"[:200],
         "strategy_name": deployment.strategy_name,
         "idempotency_key": signal_key(deployment, decision, "entry"),
+        "target": deployment.client,
     }
 
 

@@ -196,6 +196,7 @@ def _close(at: str, client: str, symbol: str, *, again: bool) -> None:
             signal_type=SignalType.CLOSE,
             valid_until=utc_now() + timedelta(seconds=_CLOSE_SECONDS),
             comment="kill switch",
+            target=client,
             idempotency_key=key if number == 1 else f"{key}-{number}",
         )
         row, _ = SignalStore().create(asked)

@@ -97,6 +97,7 @@ class NewSignal(Message):
     comment: Line | None = None
     strategy_name: Line | None = None
     idempotency_key: Word | None = None
+    target: Word | None = Field(None, description="the terminal (client) that alone may execute it; without one any")
 
 
 class Acknowledgement(Message):

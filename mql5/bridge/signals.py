@@ -31,7 +31,7 @@ _IS_OPEN = sa.text("status IN ('pending', 'leased')")
 # What makes two posts with one key the same signal.
 _CONTENT = (
     "symbol", "signal_type", "confidence", "entry_price", "stop_loss", "take_profit", "volume", "comment",
-    "strategy_name",
+    "strategy_name", "target",
 )  # fmt: skip
 _RESULT = {
     "retcode": "retcode", "order": "order_ticket", "deal": "deal_ticket", "price": "executed_price",
@@ -87,13 +87,15 @@ class SignalStore:
     def lease(self, client: str, limit: int, seconds: float) -> list[dict[str, Any]]:
         """Give waiting signals to a terminal for so many seconds, oldest first; its own leases are renewed.
 
-        Nobody else is given them meanwhile; afterwards they wait again, unless the terminal said `sent`.
+        Nobody else is given them meanwhile; afterwards they wait again, unless the terminal said `sent`. A signal
+        with a target is given to that terminal alone.
         """
         now = now_ms()
         mine = sa.and_(signals.c.status == "leased", signals.c.client == client)
+        meant = sa.or_(signals.c.target.is_(None), signals.c.target == client)
         query = (
             sa.select(signals)
-            .where(_IS_OPEN, sa.or_(_is_free(now), mine), signals.c.valid_until_ms > now, _is_permitted())
+            .where(_IS_OPEN, sa.or_(_is_free(now), mine), meant, signals.c.valid_until_ms > now, _is_permitted())
             .order_by(signals.c.id)
             .limit(limit)
         )
@@ -122,6 +124,11 @@ class SignalStore:
             raise _killed(f"Signal {signal_id} is cancelled")
         with self._store.write() as connection:
             row = _one(connection, signal_id)
+            if row["target"] and word.client != row["target"]:
+                raise SignalConflictError(
+                    f"Signal {signal_id} is meant for {row['target']!r} alone.",
+                    "Do not execute it; name the client that asks.",
+                )
             status, now = row["status"], now_ms()
             if status in {"sent", "executed", "rejected"}:
                 if word.client and row["client"] and word.client != row["client"]:

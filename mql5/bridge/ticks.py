@@ -31,8 +31,13 @@ _COLUMNS = "id, source, symbol, time_ms, broker_ms, sequence, bid, ask, last, vo
 # So many rows are deleted a transaction, that ticks never wait long for it.
 _DELETED_AT_ONCE = 5_000
 _OF_STREAM = "source = :source AND symbol = :symbol"
-_NEXT_HOLE = f"SELECT missing, time_ms FROM tick_gaps WHERE {_OF_STREAM} AND time_ms >= :after ORDER BY time_ms LIMIT 1"  # noqa: S608  # our own words
-_MISSING = f"SELECT coalesce(sum(missing), 0) AS missing FROM tick_gaps WHERE {_OF_STREAM}"  # noqa: S608  # likewise
+_HOLES = f"SELECT after_sequence, before_sequence, missing, time_ms FROM tick_gaps WHERE {_OF_STREAM}"  # noqa: S608  # our own words
+# What is delivered late was quoted about then; numbers alone are not indexed.
+_CAME_LATE = (
+    f"SELECT count(*) AS came FROM live_ticks WHERE {_OF_STREAM} AND time_ms BETWEEN :from AND :until"  # noqa: S608
+    " AND sequence > :after_sequence AND sequence < :before_sequence"
+)
+_LATE_MS = 600_000
 # Each symbol is found by one step into the index; a DISTINCT would read all of it.
 _SYMBOLS = (
     "WITH RECURSIVE s(symbol) AS (SELECT min(symbol) FROM live_ticks UNION ALL"
@@ -152,16 +157,24 @@ class TickStore:
     def gaps_between(self, source: str, symbol: str, first_ms: int, after_ms: int) -> int:
         """How many numbers are missing of one source and symbol in [first_ms, after_ms) (UTC).
 
-        A hole counts where the tick behind it lies, and where it begins before `after_ms` and ends later: nobody
+        Those delivered later, out of order, are not. A hole counts where the tick behind it lies, and where it begins
+        before `after_ms` and ends later: nobody
         knows to which side of that time its ticks belonged.
         """
         values = {"source": source, "symbol": symbol, "first": first_ms, "after": after_ms}
-        inside = self._rows(f"{_MISSING} AND time_ms >= :first AND time_ms < :after", **values)[0]["missing"]
-        for hole in self._rows(_NEXT_HOLE, **values):
+        holes = self._rows(f"{_HOLES} AND time_ms >= :first AND time_ms < :after", **values)
+        for hole in self._rows(f"{_HOLES} AND time_ms >= :after ORDER BY time_ms LIMIT 1", **values):
             before = self.last_before(source, symbol, hole["time_ms"])
             if before is None or before["time_ms"] < after_ms:
-                inside += hole["missing"]
-        return int(inside)
+                holes.append(hole)
+        return sum(self._still_missing(source, symbol, hole) for hole in holes)
+
+    def _still_missing(self, source: str, symbol: str, hole: dict[str, Any]) -> int:
+        """How many numbers of a hole have not come since it was noted: ticks may be delivered out of order."""
+        around = {"from": hole["time_ms"] - _LATE_MS, "until": hole["time_ms"] + _LATE_MS}
+        numbers = {name: hole[name] for name in ("after_sequence", "before_sequence")}
+        came = self._rows(_CAME_LATE, source=source, symbol=symbol, **around, **numbers)[0]["came"]
+        return max(0, int(hole["missing"]) - int(came))
 
     def streams(self) -> list[tuple[str, str]]:
         """Which source sent which symbol, by one step into the index each."""

@@ -1,4 +1,4 @@
-"""What a live desk needs of a terminal: its deals, open positions, symbols, margin and kill switch."""
+"""What a live desk needs: signals for one terminal, and its deals, open positions, symbols, margin, kill switch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from core.store import JSON, REAL, TEXT, WHOLE
 
 def upgrade() -> None:
     """Add the columns, empty for the terminals there are, the table of deals and an index to the gaps."""
+    op.add_column("trading_signals", sa.Column("target", TEXT))
     op.add_column("terminals", sa.Column("kill_switch", WHOLE))
     op.add_column("terminals", sa.Column("margin_free", REAL))
     op.add_column("terminals", sa.Column("open_positions", JSON))

@@ -38,7 +38,7 @@ class Bench:
     reports: bool = True
     positions: list[dict[str, Any]] = field(default_factory=list)
     bid: float = 1.1
-    _sequence: int = 0
+    sequence: int = 0
     _deal: int = 100
 
     def __post_init__(self) -> None:
@@ -50,12 +50,14 @@ class Bench:
         self.now = moment
         self.monkeypatch.setenv(REPLAY_VARIABLE, f"{_ms(moment)}@0x0")
 
-    def tick(self, bid: float, moment: pd.Timestamp | None = None, *, numbers_lost: int = 0) -> None:
-        """A quote, by default now."""
+    def tick(
+        self, bid: float, moment: pd.Timestamp | None = None, *, numbers_lost: int = 0, number: int | None = None
+    ) -> None:
+        """A quote, by default now and with the next number."""
         at = _ms(moment or self.now)
         self.bid = bid
-        self._sequence += 1 + numbers_lost
-        row = TickRow(CLIENT, SYMBOL, at, self._sequence, at, bid, bid + self.spread, None, 1.0, 6, 0, _ms(self.now))
+        self.sequence = number if number is not None else self.sequence + 1 + numbers_lost
+        row = TickRow(CLIENT, SYMBOL, at, self.sequence, at, bid, bid + self.spread, None, 1.0, 6, 0, _ms(self.now))
         TickStore().enter([[row]])
 
     def beat(self, **said: Any) -> None:

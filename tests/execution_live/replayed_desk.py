@@ -43,7 +43,9 @@ def sample_bars() -> pd.DataFrame:
 class ReplayedDesk:
     """Everything that trades, one step at a time; `spread` is in price units, `late_ms` what passes before a signal."""
 
-    def __init__(self, program: Path, folder: Path, first: int, *, spread: float = 0.0, late_ms: int = 0) -> None:
+    def __init__(
+        self, program: Path, folder: Path, first: int, *, spread: float = 0.0, late_ms: int = 0, **scenario: Any
+    ) -> None:
         self.bars = sample_bars()
         self.at_bar = first
         self.spread, self.late_ms = spread, late_ms
@@ -57,7 +59,8 @@ class ReplayedDesk:
         key = key_file().read_text(encoding="ascii").strip()
         self.terminal = SteppedTerminal(program, folder / "terminal", url, key)
         self.terminal.start(
-            utc_ms=self._now, **{"input.InpMaxLots": 1.0, "input.InpSymbols": SYMBOL, "input.InpTimeoutMs": 1000}
+            utc_ms=self._now,
+            **{"input.InpMaxLots": 1.0, "input.InpSymbols": SYMBOL, "input.InpTimeoutMs": 1000, **scenario},
         )
         BarStore().add(SYMBOL, "H1", "Sample", self.bars.iloc[:first])
 
@@ -72,6 +75,16 @@ class ReplayedDesk:
             timeframe="H1", client=CLIENT, dataset_hash=None, sizing=Sizing(lots=0.1, stop_pips=15),
             limits=Limits(max_entries_a_day=100), real_confirmation=None,
         )  # fmt: skip
+
+    @property
+    def opens(self) -> pd.Timestamp:
+        """When the bar that is open now began."""
+        return pd.Timestamp(self.bars.index[self.at_bar])
+
+    def jump(self, hours: int) -> None:
+        """The computer's clock jumps, and with it that of the terminal."""
+        self._set(self._now + hours * 3_600_000)
+        self.terminal.clock(self._now)
 
     def run(self, runner: Runner, bars: int) -> None:
         """Let so many bars pass, each decided when it has closed."""

@@ -151,6 +151,17 @@ def test_an_exit_without_its_entry_is_no_trade_and_is_told() -> None:
     assert words == "Closed without an opening that a deal tells, and so no trade: 5."
 
 
+def test_an_exit_of_a_position_that_nobody_opened_leaves_its_neighbours_open() -> None:
+    deals = [deal(1, 0, "buy", "in", 1.1, position=1), deal(2, 5, "sell", "out", 1.2, position=9)]
+    assert trades_of_deals(deals, "EURUSD")["exit_time"].isna().tolist() == [True]
+    assert unpaired_deals(deals, "EURUSD") == ["Closed without an opening that a deal tells, and so no trade: 2."]
+
+
+def test_deals_without_a_position_are_not_joined_into_one_trade() -> None:
+    deals = [deal(1, 0, "buy", "in", 1.1, position=0), deal(2, 1, "buy", "in", 1.2, position=0)]
+    assert trades_of_deals(deals, "EURUSD")["entry_price"].tolist() == [1.1, 1.2]
+
+
 @pytest.mark.parametrize(
     ("comment", "signal"),
     [("sig:12", 12), ("my sig:7 note", 7), ("sig:", None), ("insig:3", None), ("", None), (None, None), ("sig:1e", 1)],
@@ -159,7 +170,7 @@ def test_a_signal_is_read_from_the_comment(comment: str | None, signal: int | No
     assert signal_of(comment) == signal
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(
     st.lists(st.tuples(st.sampled_from([1, -1]), st.integers(1, 5), st.integers(1, 5), st.booleans()), max_size=12),
     st.randoms(use_true_random=False),

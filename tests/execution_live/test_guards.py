@@ -126,6 +126,7 @@ def test_the_terminal(age: Any, allowed: Any, passed: bool, words: str, headroom
     [
         (30.0, True, "the newest tick came 30.0 s ago, at most 30"),
         (30.5, False, "the newest tick came 30.5 s ago, at most 30"),
+        (0.0, True, "the newest tick came 0.0 s ago, at most 30"),
         (-0.5, True, "the newest tick came 0.5 s ahead of our clock, at most 30"),
         (-30.5, False, "the newest tick came 30.5 s ahead of our clock, at most 30"),
         (None, False, "nobody told when the newest tick came"),
@@ -283,6 +284,7 @@ def test_the_risk_has_its_headroom() -> None:
         (None, 0.6, False, "nobody told the confidence", None),
         (NAN, 0.6, False, "nobody told the confidence", None),
         (1.01, 0.6, False, "nobody told the confidence", None),
+        (0.0, 0.6, False, "confidence 0.00, at least 0.6", -1.0),
         (-0.01, 0.6, False, "nobody told the confidence", None),
     ],
 )
@@ -321,6 +323,7 @@ def test_reward_to_risk(stop: Any, target: Any, least: float, said: tuple[bool, 
         (9_000.0, 10_000.0, 5.0, (False, "down 10.00 % today, less than 5 % down", -1.0)),
         (-1.0, 10_000.0, 5.0, (False, "down 100.01 % today, less than 5 % down", -1.0)),
         (10_500.0, 10_000.0, 5.0, (True, "up 5.00 % today, less than 5 % down", 1.0)),
+        (10_000.0, 10_000.0, 5.0, (True, "up 0.00 % today, less than 5 % down", 1.0)),
         (None, 10_000.0, 5.0, (False, "nobody told the equity", None)),
         (NAN, 10_000.0, 5.0, (False, "nobody told the equity", None)),
         (9_800.0, None, 5.0, (False, "nobody told the equity at the day's beginning", None)),

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 from mql5_translate import COMPILER
-from replayed_desk import CLIENT, SPREAD_TERMS, ReplayedDesk, replayed
+from replayed_desk import CLIENT, SPREAD_TERMS, ReplayedDesk, replayed, sample_bars
 
 from core.store import Store
 from execution.live.bars import deployment_bars
@@ -50,10 +50,10 @@ def both_sides(deployment_id: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return expected, trades_of_deals(DealStore().of(CLIENT), deployment.symbol)
 
 
-def assert_equal_fills(deployment_id: int) -> pd.DataFrame:
+def assert_equal_fills(deployment_id: int, least: int = 3) -> pd.DataFrame:
     """Each trade of the terminal is one of the backtest: side, size, both prices, how it ended. Returns them."""
     expected, traded = both_sides(deployment_id)
-    assert len(traded) == len(expected) > 2
+    assert len(traded) == len(expected) >= least
     assert list(traded["side"]) == list(expected["side"])
     assert list(traded["size"].abs()) == list(expected["size"].abs())
     for name in ("entry_price", "exit_price"):
@@ -94,6 +94,43 @@ def test_with_spread_and_delay_every_difference_has_its_name_and_price(program: 
         }
         closed = found.table["traded_exit_price"].notna() & found.table["expected_exit_price"].notna()
         assert found.table.loc[closed, "cost_pips"].sum() == pytest.approx(result["expected"] - result["traded"])
+
+
+@pytest.mark.parametrize(
+    ("first", "changed", "offsets"),
+    [
+        ("2017-10-27 12:00", "2017-10-29 22:00", (10_800, 7_200)),  # Europe's summer time ends
+        ("2017-11-03 12:00", "2017-11-05 22:00", (10_800, 7_200)),  # New York's, after which many brokers go
+        ("2017-11-03 12:00", "2017-11-05 22:00", (-14_400, -18_000)),
+    ],
+)
+def test_in_the_weeks_of_summer_time_the_fills_are_the_same(
+    program: Path, home: Path, first: str, changed: str, offsets: tuple[int, int]
+) -> None:
+    begin = sample_bars().index.searchsorted(pd.Timestamp(first, tz="UTC"))
+    with replayed(program, home, first=int(begin), broker_offset_s=offsets[0]) as desk:
+        deployment = desk.deploy(**FAST)
+        runner = Runner(deployment.id)
+        while desk.opens < pd.Timestamp(changed, tz="UTC"):
+            desk.run(runner, 1)
+        desk.terminal.offset(offsets[1])
+        desk.run(runner, 14)
+        assert_equal_fills(deployment.id, least=1)
+        assert_nothing_twice(desk)
+
+
+def test_clocks_that_jump_an_hour_and_come_back_change_no_fill(program: Path, home: Path) -> None:
+    with replayed(program, home, first=400) as desk:
+        deployment = desk.deploy(**FAST)
+        runner = Runner(deployment.id)
+        for at in range(24):
+            desk.run(runner, 1)
+            if at in {5, 13}:
+                desk.jump(hours=1 if at == 5 else -1)
+                desk.decide(runner)
+                desk.jump(hours=-1 if at == 5 else 1)
+        assert_equal_fills(deployment.id, least=1)
+        assert_nothing_twice(desk)
 
 
 @contextmanager

@@ -179,6 +179,31 @@ def test_a_silent_feed_is_waited_for_and_the_hole_is_told(bench: Bench, runner: 
     assert "bars are missing from 2026-03-03 08:10 UTC on" in decided()[-1].reason
 
 
+def test_a_symbol_that_the_broker_renamed_is_named_and_nothing_is_decided(bench: Bench, runner: Runner) -> None:
+    runner.step()
+    bench.at(bench.now + pd.Timedelta(minutes=6))
+    bench.beat(symbols=["GBPUSD"])
+    Runner(1).step()
+    words = find_deployment(1).state_words
+    assert words.startswith("mt5-1 does not stream EURUSD but GBPUSD; if the broker renamed it, correct")
+    assert decided() == []
+
+
+def test_ticks_told_twice_and_out_of_order_make_the_same_bars(bench: Bench, runner: Runner) -> None:
+    runner.step()
+    begun = bench.now
+    bench.bars([1.1])
+    numbered = bench.sequence
+    for late in (4, 1, 3, 2, 1):
+        bench.tick(RISE[0], bench.now + pd.Timedelta(minutes=late), number=numbered + late)
+    bench.at(begun + pd.Timedelta(minutes=10, seconds=4))
+    bench.tick(RISE[0], begun + pd.Timedelta(minutes=10), number=numbered + 5)
+    bench.beat()
+    bench.live.step()
+    bench.work(runner)
+    assert [(each.bar_time[11:16], each.action) for each in decided()] == [("08:00", "none"), ("08:05", "enter")]
+
+
 def test_without_history_it_says_how_many_bars_it_needs(bench: Bench) -> None:
     runner = Runner(deployed().id)
     runner.step()

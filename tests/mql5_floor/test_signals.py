@@ -23,6 +23,19 @@ SPEC_SIGNAL = {
 }
 
 
+def test_a_signal_for_one_terminal_is_given_to_no_other(client: Client) -> None:
+    number = made(client, target="mt5-demo")
+    free = made(client)
+    taken = client.get("/signals/pending?client=mt5-real").json["pending_signals"]
+    assert [row["id"] for row in taken] == [free]
+    for body in ({"client": "mt5-real"}, {}):
+        refused = client.post(f"/signals/{number}/sent", body)
+        assert refused.status_code == 409
+        assert "meant for 'mt5-demo' alone" in refused.json["error"]
+    assert [row["id"] for row in client.get("/signals/pending?client=mt5-demo").json["pending_signals"]] == [number]
+    assert client.post(f"/signals/{number}/sent", {"client": "mt5-demo"}).status_code == 200
+
+
 def made(client: Client, **other: Any) -> int:
     answer = client.post("/signals/create", {**SPEC_SIGNAL, **other})
     assert answer.status_code == 200, answer.json

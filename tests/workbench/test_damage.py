@@ -15,10 +15,10 @@ import workbench
 
 OpenPage = Callable[..., AppTest]
 DATA, RUNS = "data_pipeline", "backtest_results"
-# Where each is written to, by which button, into which table.
+# Where each is written to, by which button, into which table, and how many rows it then has.
 WRITERS = {
-    DATA: (workbench.DATA_PIPELINE, "data.collect", "jobs"),
-    RUNS: (workbench.BACKTESTING, "backtest.run", "backtest_runs"),
+    DATA: (workbench.DATA_PIPELINE, "data.collect", "data_jobs", 1),
+    RUNS: (workbench.BACKTESTING, "backtest.run", "backtest_runs", 2),
 }
 
 
@@ -37,7 +37,9 @@ def hold() -> Iterator[Hold]:
 
 def words(app: AppTest) -> str:
     """Everything outside of boxes and tables."""
-    read = "\n".join(str(each.value) for kind in ("title", "caption", "markdown") for each in app.get(kind))
+    read = "\n".join(
+        str(each.value) for kind in ("title", "caption", "markdown", "info", "warning") for each in app.get(kind)
+    )
     return read.replace("\\", "")
 
 
@@ -125,7 +127,7 @@ def test_a_database_that_nobody_may_read_for_now_offers_to_try_again(
 def test_a_database_that_another_program_writes_to_can_be_read_and_the_button_works_afterwards(
     database: str, open_page: OpenPage, sample_run: str, home: Path, hold: Hold
 ) -> None:
-    entry, button, table = WRITERS[database]
+    entry, button, table, rows = WRITERS[database]
     hold(home / "output_central" / f"{database}.db", "NORMAL")
     app = open_page(entry.file)
     assert not app.error
@@ -140,4 +142,4 @@ def test_a_database_that_another_program_writes_to_can_be_read_and_the_button_wo
     assert not app.exception
     assert not app.error
     with closing(sqlite3.connect(home / "output_central" / f"{database}.db")) as reader:
-        assert reader.execute(f"SELECT count(*) FROM {table}").fetchone() == (2,)  # noqa: S608  # a table of ours
+        assert reader.execute(f"SELECT count(*) FROM {table}").fetchone() == (rows,)  # noqa: S608  # a table of ours

@@ -209,6 +209,7 @@ def test_one_click_kills_and_two_steps_arm(open_page: OpenPage) -> None:
     app.button(key="live.switch.arm").click().run()
     assert is_killed()
     assert len(app.error) == 2
+    assert len(app.run().error) == 2  # the page is redrawn every two seconds: the reason stays long enough to be read
     app.text_input(key="live.switch.typed").set_value(code)
     app.button(key="live.switch.arm").click().run()
     assert not is_killed()
@@ -306,6 +307,15 @@ def test_real_money_waits_for_three_switches_and_says_which_are_set(
     assert app.button(key="live.deploy.not_yet").label == "Deploy with real money"
 
 
+def test_a_deployment_that_has_not_begun_has_no_day_to_compare(bench: Bench, open_page: OpenPage) -> None:
+    history(FLAT)
+    made = deployed()
+    app = ok(open_page(PAGE))
+    assert "It has not begun" in words(app)
+    Runner(made.id).step()
+    assert "It has not begun" not in words(ok(app.run()))
+
+
 @pytest.mark.usefixtures("at_work")
 def test_a_day_is_reconciled_and_its_differences_are_named(open_page: OpenPage) -> None:
     app = ok(open_page(PAGE, deployment="1"))
@@ -317,6 +327,23 @@ def test_a_day_is_reconciled_and_its_differences_are_named(open_page: OpenPage) 
     assert len(desk.parity(1)) == 1
     assert shown["Parity, 5 days"] == "100.00 %"
     assert len(app.get("plotly_chart")) == 2
+
+
+def test_what_was_closed_today_is_added_up_with_its_costs(at_work: Bench, open_page: OpenPage) -> None:
+    assert metrics(ok(open_page(PAGE)))["Closed today"] == "–"
+    at_work._report(
+        "out",
+        "short",
+        deal=991,
+        position=101,
+        price=1.104,
+        volume=0.1,
+        reason="sl",
+        profit=30.0,
+        commission=-0.7,
+        swap=-0.2,
+    )
+    assert metrics(ok(open_page(PAGE)))["Closed today"] == "+29.10 USD"
 
 
 def test_a_trade_by_hand_is_an_extra_one(at_work: Bench, open_page: OpenPage) -> None:
