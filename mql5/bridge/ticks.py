@@ -158,8 +158,7 @@ class TickStore:
         """How many numbers are missing of one source and symbol in [first_ms, after_ms) (UTC).
 
         Those delivered later, out of order, are not. A hole counts where the tick behind it lies, and where it begins
-        before `after_ms` and ends later: nobody
-        knows to which side of that time its ticks belonged.
+        before `after_ms` and ends later: nobody knows to which side of that time its ticks belonged.
         """
         values = {"source": source, "symbol": symbol, "first": first_ms, "after": after_ms}
         holes = self._rows(f"{_HOLES} AND time_ms >= :first AND time_ms < :after", **values)

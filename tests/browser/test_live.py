@@ -86,7 +86,7 @@ def server(
     result = manager.run_backtest(
         bars, strategy_name="MA_Crossover", symbol="EURUSD", timeframe="M1",
         parameters={"fast_length": 2, "slow_length": 4},
-        costs=Costs(lots=0.1, stop_pips=30),
+        margin=0.05, costs=Costs(lots=0.1, stop_pips=30),
     )  # fmt: skip
     manager.save_result("tutorial", result=result)
     monkeypatch.setenv(REPLAY_VARIABLE, f"{_ms(START)}@{time.time_ns() // 1_000_000}x{SPEED}")
