@@ -95,6 +95,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="the seed of a fault test; a fresh one is printed")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than processors: a third of their time goes by in waiting for servers, jobs and leases."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that hold long proofs come first, so that no worker is left alone with one at the end."""
+    long = {item.path for item in items if item.get_closest_marker("faults")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
     """How many kills a fault test deals."""

@@ -9,8 +9,6 @@ twice and no signal doubled, however often the process begins anew. Entries pass
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from datetime import timedelta
 from typing import Any
@@ -21,11 +19,10 @@ import pandas as pd
 from core.clock import parse_utc, utc_now, utc_text
 from core.errors import SequenceError
 from core.log import get_logger
-from core.plain import plain
 from data.versions import digest
 from execution.live.bars import fed_until, has_ticks, is_settled, known_bars, why_unfit
 from execution.live.book import Book, read_book, terminal_of
-from execution.live.circumstances import known_now, mark_equity
+from execution.live.circumstances import mark_equity
 from execution.live.decisions import (
     APPROVED,
     ENTER,
@@ -35,26 +32,18 @@ from execution.live.decisions import (
     PROPOSED,
     REFUSED,
     REVERSE,
-    Decision,
-    change_decision,
     enter_decision,
     list_decisions,
 )
 from execution.live.deployments import PAUSED, STOPPED, Deployment, Fence, beat, change_deployment, find_deployment
-from execution.live.guards import Circumstances, Entry, Verdict, judge
-from execution.live.sizing import lots_for
+from execution.live.sending import Sender, hash_of
 from execution.live.switch import notice_kill
 from execution.live.wish import Wish, bars_needed, strategy_of, wish_of
 from market.calendar import bar_end, market_minutes
 from market.resample import period_starts
 from market.symbols import canonical_symbol, symbol_of
 from market.timeframes import parse_timeframe
-from mql5.bridge.messages import NewSignal, SignalType
-from mql5.bridge.signals import SignalStore
-from mql5.bridge.ticks import TickStore
 
-# Signals for an exit stay valid this long: a position must not be left because a terminal was away for a minute.
-_EXIT_SECONDS = 3_600
 _BEAT_SECONDS = 2.0
 
 
@@ -64,7 +53,7 @@ class Runner:
     def __init__(self, deployment_id: int, fence: Fence = lambda connection: None) -> None:
         self._id = deployment_id
         self._fence = fence
-        self._signals = SignalStore()
+        self._sender = Sender(fence)
         self._beaten = float("-inf")
         self._log = get_logger(__name__).bind(deployment=deployment_id)
 
@@ -79,11 +68,11 @@ class Runner:
             mark_equity(deployment.client, terminal["equity"], utc_now())
         deployment = self._begun(deployment)
         book = read_book(deployment, terminal)
-        self._send_what_waits(deployment, book)
+        self._sender.send_what_waits(deployment, book)
         has_decided, words = self._decide_what_closed(deployment, book)
         words = _not_streamed(deployment, terminal) or words
         if has_decided:
-            self._send_what_waits(deployment, read_book(deployment, terminal))
+            self._sender.send_what_waits(deployment, read_book(deployment, terminal))
         self._beat(words)
         return deployment
 
@@ -194,90 +183,10 @@ class Runner:
 
     def _enter(self, row: dict[str, Any]) -> None:
         """Store a decision; when it is there already (another process was faster) nothing changes."""
-        if enter_decision({"guards": [], **row, "inputs_hash": _hash(row["inputs"])}, self._fence):
+        if enter_decision({"guards": [], **row, "inputs_hash": hash_of(row["inputs"])}, self._fence):
             self._log.info(
                 "decided", bar=row["bar_time"], state=row["state"], action=row["action"], reason=row["reason"]
             )
-
-    # What is sent
-
-    def _send_what_waits(self, deployment: Deployment, book: Book) -> None:
-        """Send what decisions have not sent yet: the exit of the newest, which saw all, and entries still in time."""
-        decided = list_decisions(deployment.id, limit=3)
-        newest = decided[0] if decided else None
-        if newest and newest.asks_to_exit and newest.close_signal_id is None:
-            self._send_exit(deployment, newest)
-            return
-        for decision in reversed(decided):
-            if decision.state == PROPOSED:
-                self._send_entry(deployment, decision, book)
-
-    def _send_exit(self, deployment: Deployment, decision: Decision) -> None:
-        asked = NewSignal(
-            symbol=deployment.symbol,
-            signal_type=SignalType.CLOSE,
-            valid_until=utc_now() + timedelta(seconds=_EXIT_SECONDS),
-            comment=f"{deployment.name}: {decision.reason}"[:200],
-            strategy_name=deployment.strategy_name,
-            idempotency_key=signal_key(deployment, decision, "close"),
-            target=deployment.client,
-        )
-        self._write(decision, close_signal_id=self._signals.create(asked)[0]["id"])
-
-    def _send_entry(self, deployment: Deployment, decision: Decision, book: Book) -> None:
-        """Send the entry of a proposed decision once nothing is in its way, or say why it never will be."""
-        if decision.entry_order is not None:  # judged and written down before a kill
-            self._post(decision, decision.entry_order)
-            return
-        if utc_now() > parse_utc(decision.valid_until or decision.decided_at):
-            waited = "the position before it was not closed in time" if book.held else book.words
-            self._write(decision, state=EXPIRED, reason=f"{decision.reason}; too late: {waited}")
-            return
-        if book.moving or book.held or book.agrees is None:
-            return  # the position before it is being closed, or the terminal has not reported since
-        entry, known, verdicts = self._judged(deployment, decision, book)
-        refusals = [verdict for verdict in verdicts if not verdict.passed]
-        inputs = {**decision.inputs, "circumstances": known.as_dict(), "entry": plain(entry.__dict__)}
-        said = {"guards": [verdict.as_dict() for verdict in verdicts], "inputs": inputs, "inputs_hash": _hash(inputs)}
-        if refusals:
-            words = "; ".join(verdict.words for verdict in refusals)
-            self._write(decision, state=REFUSED, reason=f"{decision.reason}; {words}", **said)
-            return
-        order = _order(deployment, decision, entry)
-        self._write(decision, entry_order=order, **said)
-        self._post(decision, order)
-
-    def _judged(
-        self, deployment: Deployment, decision: Decision, book: Book
-    ) -> tuple[Entry, Circumstances, list[Verdict]]:
-        known = known_now(deployment, in_flight=len(book.moving), records_agree=book.agrees)
-        side = decision.wanted or 0
-        quote = TickStore().newest(deployment.symbol, 1)
-        price = float(quote[-1]["ask" if side > 0 else "bid"]) if quote else float(decision.close or 0.0)
-        volume = lots_for(deployment.sizing, known.equity, decision.stop_distance, known.value_per_lot)
-        entry = Entry(
-            deployment.symbol,
-            side,
-            price,
-            volume,
-            decision.stop_distance,
-            decision.target_distance,
-            decision.confidence,
-        )
-        return entry, known, judge(entry, deployment.limits, known)
-
-    def _post(self, decision: Decision, order: dict[str, Any]) -> None:
-        try:
-            row, _ = self._signals.create(NewSignal.model_validate(order))
-        except SequenceError as error:  # the kill switch fell, the price ran past the stop, the time is over
-            self._write(decision, state=REFUSED, reason=f"{decision.reason}; the signal was refused: {error.what}")
-            return
-        self._write(decision, state=APPROVED, entry_signal_id=row["id"])
-
-    def _write(self, decision: Decision, **values: Any) -> None:
-        change_decision(decision.id, self._fence, **values)
-        if "state" in values:
-            self._log.info("decision", bar=decision.bar_time, state=values["state"], reason=values.get("reason"))
 
     def _beat(self, words: str) -> None:
         if time.monotonic() - self._beaten < _BEAT_SECONDS:
@@ -315,37 +224,9 @@ def action_for(wish: Wish, held: int, *, is_closing: bool = False) -> tuple[str,
     return NONE, f"{named[wish.wanted]} is wanted as before, {kept}"
 
 
-def signal_key(deployment: Deployment, decision: Decision, what: str) -> str:
-    """The idempotency key of a decision's signal."""
-    return f"d{deployment.id}-{int(parse_utc(decision.bar_time).timestamp())}-{what}"
-
-
 def next_close(deployment: Deployment) -> pd.Timestamp:
     """When the bar that is open now will close (UTC)."""
     return _end(deployment, _open_bar(deployment, pd.Timestamp(utc_now())))
-
-
-def _order(deployment: Deployment, decision: Decision, entry: Entry) -> dict[str, Any]:
-    """The signal of an entry; its levels are counted from the close that decided, as in a backtest."""
-    symbol, close = symbol_of(deployment.symbol), float(decision.close or 0.0)
-
-    def level(distance: float | None, sign: int) -> float | None:
-        return None if distance is None else round(close + sign * distance, symbol.digits)
-
-    return {
-        "symbol": deployment.symbol,
-        "signal_type": "BUY" if entry.side > 0 else "SELL",
-        "confidence": 1.0 if entry.confidence is None else entry.confidence,
-        "entry_price": entry.price,
-        "stop_loss": level(entry.stop_distance, -entry.side),
-        "take_profit": level(entry.target_distance, entry.side),
-        "volume": entry.volume,
-        "valid_until": decision.valid_until,
-        "comment": f"{deployment.name}: {decision.reason}"[:200],
-        "strategy_name": deployment.strategy_name,
-        "idempotency_key": signal_key(deployment, decision, "entry"),
-        "target": deployment.client,
-    }
 
 
 def _inputs(deployment: Deployment, bars: pd.DataFrame, history: str, book: Book) -> dict[str, Any]:
@@ -392,7 +273,3 @@ def _open_bar(deployment: Deployment, now: pd.Timestamp) -> pd.Timestamp:
 def _end(deployment: Deployment, opens: pd.Timestamp) -> pd.Timestamp:
     timeframe, asset_class = parse_timeframe(deployment.timeframe), symbol_of(deployment.symbol).asset_class
     return pd.Timestamp(bar_end(pd.DatetimeIndex([opens]), timeframe, asset_class)[0])
-
-
-def _hash(inputs: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(plain(inputs), sort_keys=True, separators=(",", ":")).encode()).hexdigest()

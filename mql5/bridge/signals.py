@@ -73,6 +73,11 @@ class SignalStore:
             _note(connection, key, "pending", "created")
         return {**dict.fromkeys(signals.c.keys()), **values, "id": key}, True
 
+    def by_key(self, key: str) -> dict[str, Any] | None:
+        """The signal that was posted under an idempotency key, whatever became of it; None where none was."""
+        found = self._store.rows(sa.select(signals).where(signals.c.idempotency_key == key))
+        return found[0] if found else None
+
     def pending(self, limit: int = 100) -> list[dict[str, Any]]:
         """The signals that wait and are still valid, oldest first; nothing is changed."""
         now = now_ms()

@@ -76,6 +76,7 @@ def test_downloads_hold_what_is_shown(bench: Any, sample_run: str) -> None:
 
 
 def test_a_damaged_database_is_a_red_box_that_names_the_file(bench: Any, home: Path) -> None:
+    (home / "output_central").mkdir(exist_ok=True)
     (home / "output_central" / "data_pipeline.db").write_bytes(b"not a database " * 500)
     bench.open("/data_pipeline", "Data Pipeline")
     expect(bench.page.get_by_test_id("stAlert").first).to_contain_text("data_pipeline.db")

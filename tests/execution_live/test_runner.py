@@ -229,11 +229,37 @@ def test_killed_between_decision_and_signal_it_sends_one(
         runner.step()
     assert decided()[-1].state == "proposed"
     monkeypatch.setattr(SignalStore, "create", create)
+    if lost == "word":  # it was posted: however late the process comes back, that is known
+        bench.at(bench.now + pd.Timedelta(minutes=2))
     again = Runner(1)
     again.step()
     again.step()
     assert decided()[-1].entry_signal_id == 1
     assert [kind for kind, _ in signals()] == ["BUY"]
+
+
+def test_an_exit_posted_before_a_kill_is_noted_though_a_newer_bar_was_decided(
+    bench: Bench, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner.step()
+    bench.bars([1.1, *RISE], runner=runner)
+    bench.bars(FALL)
+    create = SignalStore.create
+
+    def killed(self: SignalStore, asked: object) -> object:
+        create(self, asked)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SignalStore, "create", killed)
+    with pytest.raises(KeyboardInterrupt):
+        runner.step()
+    monkeypatch.setattr(SignalStore, "create", create)
+    bench.trade()
+    bench.bars([1.094])
+    Runner(1).step()
+    turned = next(each for each in decided() if each.action == "reverse")
+    assert turned.close_signal_id == 2
+    assert signals() == [("BUY", "executed"), ("CLOSE", "executed")]
 
 
 def test_an_attempt_that_was_given_up_writes_nothing(bench: Bench, runner: Runner) -> None:
