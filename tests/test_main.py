@@ -175,19 +175,9 @@ def test_a_mode_that_does_not_exist_is_not_offered() -> None:
 
 
 def test_the_test_mode_prints_a_coverage_figure(tmp_path: Path) -> None:
+    options = ["-q", "-n", "1", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [
-            sys.executable,
-            str(MAIN),
-            "--mode",
-            "test",
-            "tests/core/test_names.py",
-            "-q",
-            "-n",
-            "1",
-            "-p",
-            "no:cacheprovider",
-        ],
+        [sys.executable, str(MAIN), "--mode", "test", "tests/core/test_names.py", *options],
         capture_output=True,
         text=True,
         env={**os.environ, "COVERAGE_FILE": str(tmp_path / "coverage")},

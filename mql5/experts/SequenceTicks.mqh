@@ -153,7 +153,7 @@ private:
          return(false);
       if(m_feeds[i].from_msc == 0)
          m_feeds[i].from_msc = newest.time_msc;
-      else if(newest.time_msc - m_feeds[i].from_msc > m_backfill_ms)
+      else if(newest.time_msc - m_feeds[i].from_msc > m_backfill_ms && NextAfter(i) < newest.time_msc - m_backfill_ms)
         {
          m_feeds[i].from_msc = newest.time_msc - m_backfill_ms;
          m_feeds[i].taken = 0;
@@ -161,6 +161,22 @@ private:
          m_skips++;
         }
       return(true);
+     }
+
+   // When the tick behind the cursor was quoted; over a weekend there is none, and nothing is left out then.
+   long              NextAfter(const int i)
+     {
+      MqlTick ticks[];
+      int wanted = m_feeds[i].taken + 1;
+      int got = CopyTicks(m_feeds[i].symbol, ticks, COPY_TICKS_ALL, (ulong)m_feeds[i].from_msc, (uint)wanted);
+      int seen = 0;
+      for(int k = 0; k < got; k++)
+        {
+         if(ticks[k].time_msc > m_feeds[i].from_msc || seen >= m_feeds[i].taken)
+            return(ticks[k].time_msc);
+         seen++;
+        }
+      return(0);   // the terminal does not tell: something may be missing
      }
 
    void              Read(const int i, int room)
