@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+# Many processes train and predict at once here: threads that wait shall not keep the processors busy meanwhile.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import pytest
 from hypothesis import settings
 
@@ -93,11 +96,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=10, help="how many kills each fault test deals")
     parser.addoption("--hours", type=int, default=60, help="how many market hours the replay of a deployment lasts")
     parser.addoption("--seed", type=int, default=None, help="the seed of a fault test; a fresh one is printed")
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than processors: a third of their time goes by in waiting for servers, jobs and leases."""
-    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

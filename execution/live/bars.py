@@ -14,7 +14,7 @@ from data.bar_store import BarStore
 from data.pipeline_controller import controller
 from execution.live.deployments import Deployment
 from market.bars import RAW_COLUMNS
-from market.calendar import bar_end, closed_bars, missing_bars
+from market.calendar import bar_end, closed_bars, market_minutes, missing_bars
 from market.resample import resample_bars
 from market.symbols import AssetClass, symbol_of
 from market.timeframes import Timeframe, parse_timeframe
@@ -70,6 +70,19 @@ def has_ticks(deployment: Deployment, first: pd.Timestamp, end: pd.Timestamp) ->
     """Whether any tick came in [first, end)."""
     last = TickStore().last_before(deployment.client, deployment.symbol, _ms(end))
     return last is not None and last["time_ms"] >= _ms(first)
+
+
+def tradable_from(deployment: Deployment, end: pd.Timestamp) -> pd.Timestamp:
+    """When an order could first be sent after a bar that ended at `end`: then, or when a closed market opened again.
+
+    A feed that paused while the market was open moves nothing: what was missed is late.
+    """
+    first = TickStore().first_from(deployment.client, deployment.symbol, _ms(end))
+    if first is None:
+        return end
+    quoted = pd.Timestamp(first["time_ms"], unit="ms", tz="UTC")
+    opened = market_minutes(pd.DatetimeIndex([end, quoted]), _asset_class(deployment))
+    return quoted if opened[1] - opened[0] < HOLE_MINUTES else end
 
 
 def is_settled(deployment: Deployment, end: pd.Timestamp) -> bool:

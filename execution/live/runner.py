@@ -20,7 +20,7 @@ from core.clock import parse_utc, utc_now, utc_text
 from core.errors import SequenceError
 from core.log import get_logger
 from data.versions import digest
-from execution.live.bars import fed_until, has_ticks, is_settled, known_bars, why_unfit
+from execution.live.bars import fed_until, has_ticks, is_settled, known_bars, tradable_from, why_unfit
 from execution.live.book import Book, read_book, terminal_of
 from execution.live.circumstances import mark_equity
 from execution.live.decisions import (
@@ -130,6 +130,7 @@ class Runner:
     def _decision(self, deployment: Deployment, book: Book, opened: pd.Timestamp, *, is_newest: bool) -> dict[str, Any]:
         """The row of the decision on the bar that opened at `opened`; its entry is still to be judged."""
         end = _end(deployment, opened)
+        until = tradable_from(deployment, end) + timedelta(seconds=deployment.limits.valid_seconds)
         known = known_bars(deployment, end)
         bars = known.bars[known.bars.index <= opened]
         row: dict[str, Any] = {
@@ -138,7 +139,7 @@ class Runner:
             "decided_at": utc_text(),
             "action": NONE,
             "held": book.held,
-            "valid_until": utc_text(end + timedelta(seconds=deployment.limits.valid_seconds)),
+            "valid_until": utc_text(until),
             "inputs": _inputs(deployment, bars, known.history, book),
         }
         unfit, wish = self._wish(deployment, bars, opened)

@@ -154,6 +154,15 @@ class TickStore:
         found = self._rows(query, symbol=symbol, source=source, time=time_ms)
         return found[0] if found else None
 
+    def first_from(self, source: str, symbol: str, time_ms: int) -> dict[str, Any] | None:
+        """The oldest tick of one source and symbol from that time (UTC) on, None where there is none."""
+        query = (
+            f"SELECT {_COLUMNS} FROM live_ticks WHERE symbol = :symbol AND time_ms >= :time AND source = :source"  # noqa: S608
+            " ORDER BY time_ms, id LIMIT 1"
+        )
+        found = self._rows(query, symbol=symbol, source=source, time=time_ms)
+        return found[0] if found else None
+
     def gaps_between(self, source: str, symbol: str, first_ms: int, after_ms: int) -> int:
         """How many numbers are missing of one source and symbol in [first_ms, after_ms) (UTC).
 

@@ -95,7 +95,7 @@ def server(
 
 
 @pytest.fixture
-def terminal(server: str, home: Path, tmp_path: Path) -> Iterator[expert_terminal.Terminal]:
+def terminal(server: str, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[expert_terminal.Terminal]:
     """The compiled expert, its ticks coming by the clock."""
     url = f"http://127.0.0.1:{os.environ['SEQUENCE_BRIDGE_PORT']}"
     until = time.monotonic() + 60
@@ -103,7 +103,7 @@ def terminal(server: str, home: Path, tmp_path: Path) -> Iterator[expert_termina
         assert time.monotonic() < until, "the bridge does not start"
         time.sleep(0.1)
     made = expert_terminal.Terminal(
-        expert_terminal.build_expert(tmp_path), home / "terminal", url, key_file().read_text().strip()
+        expert_terminal.shared_expert(tmp_path_factory), home / "terminal", url, key_file().read_text().strip()
     )
     made.ticks = [
         (_ms(START) + step * 10_000 + BROKER_AHEAD_MS, "EURUSD", price_at(step / 6), price_at(step / 6))

@@ -12,13 +12,13 @@ sys.path.append(str(Path(__file__).parent.parent / "mql5"))  # and the terminal 
 sys.path.append(str(Path(__file__).parent.parent / "mql5_floor"))  # and bridges in processes
 
 from desk_bench import Bench
-from expert_terminal import build_expert
+from expert_terminal import shared_expert
 
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Expert Advisor, compiled."""
-    return build_expert(tmp_path_factory.mktemp("expert"))
+    return shared_expert(tmp_path_factory)
 
 
 @pytest.fixture

@@ -152,6 +152,29 @@ def test_bars_that_passed_while_nobody_was_there_are_not_traded_later(bench: Ben
     assert signals() == []
 
 
+def test_the_last_bar_of_a_week_is_traded_when_the_market_opens_again(bench: Bench) -> None:
+    friday = pd.Timestamp("2026-03-06 21:45", tz="UTC")
+    bench.at(friday)
+    history(FLAT, until=friday)
+    runner = Runner(deployed().id)
+    runner.step()
+    for minute in range(15):
+        bench.at(friday + pd.Timedelta(minutes=minute, seconds=1))
+        bench.tick(1.1 if minute < 10 else RISE[0])
+    bench.at(friday + pd.Timedelta(minutes=15, seconds=4))  # New York has closed: no tick ends the bar
+    bench.live.step()
+    runner.step()
+    assert [each.bar_time[11:16] for each in decided()] == ["21:45", "21:50"]
+    sunday = pd.Timestamp("2026-03-08 21:00", tz="UTC")  # summer time has begun over there
+    bench.at(sunday + pd.Timedelta(seconds=1))
+    bench.tick(RISE[1])
+    bench.beat()
+    bench.live.step()
+    bench.work(runner)
+    assert [(each.bar_time[11:16], each.action, each.state) for each in decided()][-1] == ("21:55", "enter", "approved")
+    assert signals() == [("BUY", "executed")]
+
+
 def test_a_bar_whose_ticks_got_lost_gives_no_signal_and_says_why(bench: Bench, runner: Runner) -> None:
     runner.step()
     bench.bars([1.1])

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from desk_bench import CLIENT, START, SYMBOL, Bench, deployed
 
+from core import store
 from core.errors import DiskError, InputError, SequenceError, StoreUnusableError
 from core.kill_switch import is_killed, kill_file, killed_by, remove_kill, write_kill
 from core.settings import output_folder
@@ -140,6 +141,8 @@ def test_a_locked_database_does_not_keep_the_file_from_being_written(
     deployed()
     waiting = signal("BUY")
     monkeypatch.setenv("SEQUENCE_STORE__BUSY_TIMEOUT_SECONDS", "0.05")
+    for path in list(store._opened):  # what is open keeps the patience with which it was opened
+        store._opened.pop(path).engine.dispose()
     databases = [output_folder() / "trading.db", output_folder() / "mql5_data.db"]
     with closing(sqlite3.connect(databases[0])) as first, closing(sqlite3.connect(databases[1])) as second:
         for holder in (first, second):
