@@ -20,7 +20,7 @@ from report_files.made import Deal, report_html
 sys.path.append(str(Path(__file__).parents[1] / "mql5"))
 
 import expert_terminal
-from mql5_translate import COMPILER, EXPERTS, build
+from mql5_translate import COMPILER
 
 import workbench
 from execution.backtest_manager import manager
@@ -128,10 +128,9 @@ def test_a_terminal_streams_and_executes_while_the_page_shows_it(bench: Any, bri
 
 @pytest.mark.skipif(COMPILER is None, reason="no g++ on this machine (Debian: apt-get install g++)")
 def test_the_compiled_expert_streams_and_trades_while_the_page_shows_it(
-    bench: Any, bridge_port: int, tmp_path: Path
+    bench: Any, bridge_port: int, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    program = tmp_path / "expert"
-    build(EXPERTS / "SequenceBridge.mq5", program)
+    program = expert_terminal.shared_expert(tmp_path_factory)
     bench.open("/mql5_bridge", "MQL5 Bridge")
     expect(bench.page.get_by_text(f"listening on 127.0.0.1:{bridge_port}")).to_be_visible()
     terminal = expert_terminal.Terminal(
