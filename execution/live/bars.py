@@ -18,6 +18,7 @@ from market.calendar import bar_end, closed_bars, market_minutes, missing_bars
 from market.resample import resample_bars
 from market.symbols import AssetClass, symbol_of
 from market.timeframes import Timeframe, parse_timeframe
+from mql5.bridge.messages import epoch_ms
 from mql5.bridge.ticks import TickStore
 
 # Bars read before the first that trades: beyond that no indicator remembers anything.
@@ -57,19 +58,25 @@ def deployment_bars(deployment: Deployment, until: pd.Timestamp | None = None) -
     return known_bars(deployment, until).bars
 
 
+def end_of_bar(deployment: Deployment, opened: pd.Timestamp) -> pd.Timestamp:
+    """When the bar that opened then is complete (UTC)."""
+    opens, timeframe = pd.DatetimeIndex([opened]), parse_timeframe(deployment.timeframe)
+    return pd.Timestamp(bar_end(opens, timeframe, _asset_class(deployment))[0])
+
+
 def fed_until(deployment: Deployment) -> pd.Timestamp | None:
     """The time of the newest tick, by the broker's clock in UTC: bars end when the feed has passed their end.
 
     Our own clock may jump; a bar whose end no tick has passed is not over. None before the first tick.
     """
-    last = TickStore().last_before(deployment.client, deployment.symbol, _ms(_FAR))
+    last = TickStore().last_before(deployment.client, deployment.symbol, epoch_ms(_FAR))
     return None if last is None else pd.Timestamp(last["time_ms"], unit="ms", tz="UTC")
 
 
 def has_ticks(deployment: Deployment, first: pd.Timestamp, end: pd.Timestamp) -> bool:
     """Whether any tick came in [first, end)."""
-    last = TickStore().last_before(deployment.client, deployment.symbol, _ms(end))
-    return last is not None and last["time_ms"] >= _ms(first)
+    last = TickStore().last_before(deployment.client, deployment.symbol, epoch_ms(end))
+    return last is not None and last["time_ms"] >= epoch_ms(first)
 
 
 def tradable_from(deployment: Deployment, end: pd.Timestamp) -> pd.Timestamp:
@@ -77,7 +84,7 @@ def tradable_from(deployment: Deployment, end: pd.Timestamp) -> pd.Timestamp:
 
     A feed that paused while the market was open moves nothing: what was missed is late.
     """
-    first = TickStore().first_from(deployment.client, deployment.symbol, _ms(end))
+    first = TickStore().first_from(deployment.client, deployment.symbol, epoch_ms(end))
     if first is None:
         return end
     quoted = pd.Timestamp(first["time_ms"], unit="ms", tz="UTC")
@@ -87,7 +94,7 @@ def tradable_from(deployment: Deployment, end: pd.Timestamp) -> pd.Timestamp:
 
 def is_settled(deployment: Deployment, end: pd.Timestamp) -> bool:
     """Whether all ticks that came before `end` have become bars: the bridge makes them seconds after each minute."""
-    last = TickStore().last_before(deployment.client, deployment.symbol, _ms(end))
+    last = TickStore().last_before(deployment.client, deployment.symbol, epoch_ms(end))
     if last is None:
         return True
     minute = pd.Timestamp(last["time_ms"], unit="ms", tz="UTC").floor("min")
@@ -100,13 +107,13 @@ def is_settled(deployment: Deployment, end: pd.Timestamp) -> bool:
 def why_unfit(deployment: Deployment, bars: pd.DataFrame, time: pd.Timestamp, needed: int) -> str:
     """Why nothing may be decided on the bar that opened at `time`, with `needed` bars before it; empty when it may."""
     timeframe, asset_class = parse_timeframe(deployment.timeframe), _asset_class(deployment)
-    end = bar_end(pd.DatetimeIndex([time]), timeframe, asset_class)[0]
+    end = end_of_bar(deployment, time)
     if time not in bars.index:
         return f"no tick came between {time:%H:%M} and {end:%H:%M} UTC"
     if len(bars) <= needed:
         there = f"{needed + 1:,} bars are needed to warm up, {len(bars):,} are there"
         return f"{there}: collect history of {deployment.symbol}"
-    lost = TickStore().gaps_between(deployment.client, deployment.symbol, _ms(time), _ms(end))
+    lost = TickStore().gaps_between(deployment.client, deployment.symbol, epoch_ms(time), epoch_ms(end))
     if lost:
         return f"{lost:,} ticks of this bar never came (numbers are missing)"
     window = pd.DatetimeIndex(bars.index[-(needed + 1) :])
@@ -141,7 +148,3 @@ def _history(deployment: Deployment, now: pd.Timestamp) -> tuple[pd.DataFrame, s
 
 def _asset_class(deployment: Deployment) -> AssetClass:
     return symbol_of(deployment.symbol).asset_class
-
-
-def _ms(moment: pd.Timestamp) -> int:
-    return int(moment.timestamp() * 1000)

@@ -9,15 +9,12 @@ import pandas as pd
 
 from core.errors import SequenceError, UnknownNameError
 from data.versions import digest
-from execution.live.bars import deployment_bars
+from execution.live.bars import deployment_bars, end_of_bar, why_unfit
 from execution.live.decisions import ENTER, REVERSE, Decision, find_decision
 from execution.live.deployments import Deployment, find_deployment
 from execution.live.guards import Circumstances, Entry, judge
 from execution.live.terms import Limits
-from execution.live.wish import strategy_of, wish_of
-from market.calendar import bar_end
-from market.symbols import symbol_of
-from market.timeframes import parse_timeframe
+from execution.live.wish import bars_needed, strategy_of, wish_of
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,7 @@ def decide_again(decision_id: int) -> Again:
 def _of_the_wish(decision: Decision, deployment: Deployment) -> list[str]:
     changes = []
     time = pd.Timestamp(decision.bar_time)
-    timeframe, asset_class = parse_timeframe(deployment.timeframe), symbol_of(deployment.symbol).asset_class
-    bars = deployment_bars(deployment, bar_end(pd.DatetimeIndex([time]), timeframe, asset_class)[0])
+    bars = deployment_bars(deployment, end_of_bar(deployment, time))
     bars = bars[bars.index <= time]
     recorded = decision.inputs["bars"]
     if digest(bars) != recorded["digest"]:
@@ -67,12 +63,17 @@ def _of_the_wish(decision: Decision, deployment: Deployment) -> list[str]:
             strategy_of(deployment)
         except SequenceError as error:
             return [*changes, error.what.rstrip(".")]
-    if decision.wanted is None:
-        return changes  # nothing could be computed then; why stands in the reason
     try:
+        unfit = why_unfit(deployment, bars, time, bars_needed(deployment))
+        if decision.wanted is None and unfit:
+            return changes  # nothing can be computed, as then; why stands in the reason
         wish = wish_of(deployment, bars)
     except SequenceError as error:
+        if decision.wanted is None:
+            return changes
         return [*changes, f"it cannot be decided now: {error.what.rstrip('.')}"]
+    if decision.wanted is None:
+        return [*changes, f"it can be decided now: {wish.wanted:+d} is wanted"]
     for name in ("wanted", "wanted_before"):
         then, now = getattr(decision, name), getattr(wish, name)
         if then != now:

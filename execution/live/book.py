@@ -56,7 +56,7 @@ def read_book(deployment: Deployment, terminal: dict[str, Any] | None) -> Book:
 
 def terminal_of(client: str) -> dict[str, Any] | None:
     """The terminal's row, with its age; None when it was never heard."""
-    return next((row for row in TerminalStore().all() if row["client"] == client), None)
+    return TerminalStore().one(client)
 
 
 def known_terminals() -> list[str]:

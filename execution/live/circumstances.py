@@ -17,19 +17,18 @@ from sqlalchemy.dialects.sqlite import insert
 
 from core.clock import parse_utc, utc_now, utc_text
 from core.log import get_logger
-from core.store import Store
 from execution.live import tables
 from execution.live.decisions import APPROVED, ENTRIES
-from execution.live.deployments import Deployment
+from execution.live.deployments import Deployment, store
 from execution.live.guards import Circumstances
 from execution.live.real import account_of, real_switches
 from execution.live.switch import is_unarmed
 from market.calendar import trading_day, trading_day_start
 from market.symbols import AssetClass, canonical_symbol, symbol_of
+from mql5.bridge.messages import epoch_ms
 from mql5.bridge.terminals import TerminalStore
 from mql5.bridge.ticks import TickStore
 
-_store = Store(tables.TRADING)
 Fact = TypeVar("Fact")
 Row = dict[str, Any]
 
@@ -40,7 +39,7 @@ def known_now(
     """What the guards of a deployment are fed; `in_flight` are entries on their way, `now` an aware time."""
     now = now or utc_now()
     client, symbol = deployment.client, deployment.symbol
-    heard: Row = _read("terminal", lambda: _terminal(client)) or {}
+    heard: Row = _read("terminal", lambda: TerminalStore().one(client)) or {}
     quote: Row = _read("quote", lambda: _newest_tick(deployment, now)) or {}
     return Circumstances(
         now=now,
@@ -73,7 +72,7 @@ def mark_equity(client: str, equity: float, now: datetime) -> float | None:
     held = _mark_of(client, day)
     if held is None:
         values = {"client": client, "trading_day": day, "equity": float(equity), "marked_at": utc_text(now)}
-        with _store.write() as connection:
+        with store.write() as connection:
             connection.execute(insert(tables.equity_marks).values(**values).on_conflict_do_nothing())
         held = _mark_of(client, day)
     return held
@@ -111,19 +110,15 @@ def _say_once(what: str, kind: str, words: str) -> None:
     get_logger(__name__).warning("a guard is not fed", fact=what, error=f"{kind}: {words}")
 
 
-def _terminal(client: str) -> Row | None:
-    return next((row for row in TerminalStore().all() if row["client"] == client), None)
-
-
 def _newest_tick(deployment: Deployment, now: datetime) -> Row | None:
     # A tick further ahead than a feed may be old has a clock of its own, and tells nothing of now.
     until = now + timedelta(seconds=deployment.limits.max_feed_age_seconds)
-    return TickStore().last_before(deployment.client, deployment.symbol, _ms(until) + 1)
+    return TickStore().last_before(deployment.client, deployment.symbol, epoch_ms(until) + 1)
 
 
 def _age_of(quote: Row, now: datetime) -> float:
     """Seconds since a tick was quoted or since it came, whichever is longer ago."""
-    return (_ms(now) - min(int(quote["time_ms"]), int(quote["received_ms"]))) / 1000
+    return (epoch_ms(now) - min(int(quote["time_ms"]), int(quote["received_ms"]))) / 1000
 
 
 def _heard_ago(heard: Row, now: datetime) -> float:
@@ -149,7 +144,7 @@ def _entries_today(client: str, symbol: str, now: datetime) -> int:
         .where(put_to_work.client == client, put_to_work.symbol == symbol)
         .where(decided.state == APPROVED, decided.action.in_(ENTRIES), decided.decided_at >= utc_text(_begin(now)))
     )
-    return int(_store.rows(query)[0]["entries"])
+    return int(store.rows(query)[0]["entries"])
 
 
 def _day_equity(deployment: Deployment, heard: Row, now: datetime) -> float | None:
@@ -165,7 +160,7 @@ def _day_equity(deployment: Deployment, heard: Row, now: datetime) -> float | No
 
 def _mark_of(client: str, day: str) -> float | None:
     marks = tables.equity_marks
-    found = _store.rows(sa.select(marks.c.equity).where(marks.c.client == client, marks.c.trading_day == day))
+    found = store.rows(sa.select(marks.c.equity).where(marks.c.client == client, marks.c.trading_day == day))
     return found[0]["equity"] if found else None
 
 
@@ -180,7 +175,3 @@ def _begin(moment: datetime) -> datetime:
 
 def _trading_days(moment: datetime) -> pd.DatetimeIndex:
     return trading_day(pd.DatetimeIndex([moment]).tz_convert("UTC"), AssetClass.FX)
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)

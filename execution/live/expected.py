@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -77,7 +75,7 @@ def account_of(deployment: Deployment) -> tuple[float, str]:
     terminal told of its tick's value last; sizes by risk need no more.
     """
     symbol, equity = symbol_of(deployment.symbol), first_equity(deployment)
-    terminal = _terminal(deployment)
+    terminal = TerminalStore().one(deployment.client)
     currency = (terminal or {}).get("currency") or ""
     if terminal is None or currency in {"", symbol.base, symbol.quote}:
         return equity, currency
@@ -95,13 +93,9 @@ def first_equity(deployment: Deployment) -> float:
     since = (columns.client == deployment.client, columns.trading_day >= f"{day:%Y-%m-%d}", columns.equity > 0)
     if marked := store.rows(tables.equity_marks.select().where(*since).order_by(columns.trading_day).limit(1)):
         return float(marked[0]["equity"])
-    terminal = _terminal(deployment) or {}
+    terminal = TerminalStore().one(deployment.client) or {}
     said = [value for name in ("equity", "balance") if (value := terminal.get(name)) and value > 0]
     return float(said[0]) if said else _UNKNOWN_EQUITY
-
-
-def _terminal(deployment: Deployment) -> dict[str, Any] | None:
-    return next((row for row in TerminalStore().all() if row["client"] == deployment.client), None)
 
 
 def with_spreads(deployment: Deployment, bars: pd.DataFrame, fills: np.ndarray) -> pd.DataFrame:

@@ -38,8 +38,7 @@ def trades_of_deals(deals: Iterable[Deal], symbol: str) -> pd.DataFrame:
     price by volume, ended when its last part was; it is open (NaT, NaN, empty `exit_reason`) while a part is. `size`
     is in units (negative: short), times are aware UTC, `pnl` is account money net of commission and swap.
     """
-    found, _ = _parts(deals, symbol)
-    return _joined(found)
+    return _joined(parts_of_deals(deals, symbol))
 
 
 def parts_of_deals(deals: Iterable[Deal], symbol: str) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def imported_trades(client: str, symbol: str) -> pd.DataFrame:
 
     Their times are the server's; its clock is learnt of the offset that the terminal reported last.
     """
-    terminal = next((row for row in TerminalStore().all() if row["client"] == client), None)
+    terminal = TerminalStore().one(client)
     if terminal is None or not terminal["login"] or terminal["tz_offset_seconds"] is None:
         return pd.DataFrame()
     try:

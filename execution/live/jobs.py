@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from core.errors import TryAgainError
+from core.errors import SequenceError, TryAgainError
 from core.jobs import JobQueue, RunningJob
 from core.log import get_logger
-from core.store import Store
 from execution.live import tables
-from execution.live.deployments import STOPPED
+from execution.live.deployments import STOPPED, change_deployment, store
 
 TURN_SECONDS = 0.5
 # However often its process is killed, a deployment goes on: nothing but its owner ends it.
@@ -26,11 +26,14 @@ class DeploymentQueue(JobQueue):
         return {"attempts_allowed": _ATTEMPTS}
 
 
-queue = DeploymentQueue("trading", Store(tables.TRADING), tables.jobs)
+queue = DeploymentQueue("trading", store, tables.jobs)
 
 
 def deployment(job: RunningJob) -> None:
-    """Step until the deployment is stopped. A busy database is waited for; any other error ends the job, in words."""
+    """Step until the deployment is stopped. A busy database is waited for; any other error ends the job, in words.
+
+    The deployment's own words say so too: its page would tell no more than that nobody works on it.
+    """
     from execution.live.runner import Runner  # pages know the queue, and need none of this
 
     runner = Runner(job.arguments["deployment_id"], fence=lambda connection: job.enter(connection, progress=0.0))
@@ -40,6 +43,11 @@ def deployment(job: RunningJob) -> None:
             now = runner.step()
         except TryAgainError as error:
             logger.warning("deployment held up", what=error.what)
+        except SequenceError as error:
+            words = f"job {job.id} failed: {error.what} Mend it, then retry the job on the page Jobs."
+            with suppress(SequenceError):  # the database itself may be what failed
+                change_deployment(job.arguments["deployment_id"], state_words=words)
+            raise
         else:
             if now.state == STOPPED:
                 job.succeed_alone({"deployment": now.id}, now.state_words)

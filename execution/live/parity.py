@@ -16,18 +16,19 @@ from core.errors import InputError
 from core.plain import plain
 from data.bar_store import BarStore
 from execution.live import tables
-from execution.live.bars import deployment_bars
+from execution.live.bars import deployment_bars, end_of_bar
 from execution.live.decisions import Decision, list_decisions
 from execution.live.deployments import Deployment, store
 from execution.live.expected import expected_trades, no_trades
 from execution.live.fills import trades_of_deals, unpaired_deals
 from execution.live.history import imported_trades, with_history
 from execution.live.reconcile import Reconciliation, reconcile
-from market.calendar import bar_end, trading_day, trading_day_end
+from market.calendar import trading_day, trading_day_end
 from market.symbols import symbol_of
-from market.timeframes import Timeframe, parse_timeframe
+from market.timeframes import Timeframe
 from mql5.bridge.deals import DealStore
 from mql5.bridge.feed import Feed
+from mql5.bridge.messages import epoch_ms
 from mql5.bridge.ticks import TickStore
 
 PARITY_COLUMNS = (
@@ -95,7 +96,7 @@ def _whole(deployment: Deployment) -> tuple[Reconciliation, list[str]]:
     name, length = deployment.symbol, deployment.timeframe
     if bars.empty or deployment.trades_from is None:
         return reconcile(no_trades(), trades_of_deals([], name), symbol=name, timeframe=length), []
-    until = _end(deployment, pd.Timestamp(bars.index[-1]))
+    until = end_of_bar(deployment, pd.Timestamp(bars.index[-1]))
     _, expected = expected_trades(deployment, bars, until)
     begins = pd.Timestamp(deployment.trades_from)
     traded, signals, notes = _traded(deployment, decisions, begins, until)
@@ -129,7 +130,7 @@ def _traded(
     deployment: Deployment, decisions: Sequence[Decision], begins: pd.Timestamp, until: pd.Timestamp
 ) -> tuple[pd.DataFrame, list[dict[str, Any]], list[str]]:
     """What the terminal traded for it from `begins` on, as known at `until`, the signals concerned, and notes."""
-    deals = DealStore().of(deployment.client, _ms(begins - _BEFORE))
+    deals = DealStore().of(deployment.client, epoch_ms(begins - _BEFORE))
     trades = trades_of_deals(deals, deployment.symbol)
     trades = trades[(trades["entry_time"] >= begins) & (trades["entry_time"] < until)]
     own = {signal for each in decisions for signal in each.signal_ids}
@@ -173,8 +174,8 @@ def _quotes(deployment: Deployment, trades: pd.DataFrame) -> dict[str, list[floa
 def _quote(deployment: Deployment, moment: Any) -> tuple[float, float]:
     if pd.isna(moment):
         return math.nan, math.nan
-    tick = TickStore().last_before(deployment.client, deployment.symbol, _ms(moment) + 1)
-    if tick is None or _ms(moment) - tick["time_ms"] > _QUOTE_IS_GOOD_MS:
+    tick = TickStore().last_before(deployment.client, deployment.symbol, epoch_ms(moment) + 1)
+    if tick is None or epoch_ms(moment) - tick["time_ms"] > _QUOTE_IS_GOOD_MS:
         return math.nan, math.nan
     return float(tick["bid"]), float(tick["ask"])
 
@@ -187,7 +188,7 @@ def _silent(deployment: Deployment, expected: pd.DataFrame, decisions: Sequence[
 
 
 def _has_ticks(deployment: Deployment, bar: pd.Timestamp) -> bool:
-    end = _end(deployment, bar)
+    end = end_of_bar(deployment, bar)
     minutes = BarStore().bars(
         deployment.symbol, Timeframe.M1, bar.isoformat(), end.isoformat(), [deployment.client], kind="live"
     )
@@ -227,12 +228,3 @@ def _is_over(day: str, deployment: Deployment, now: Any) -> bool:
     """Whether a trading day had ended at `now`."""
     end = trading_day_end(pd.DatetimeIndex([pd.Timestamp(day)]), symbol_of(deployment.symbol).asset_class)[0]
     return bool(pd.Timestamp(now) >= end)
-
-
-def _end(deployment: Deployment, bar: pd.Timestamp) -> pd.Timestamp:
-    timeframe, asset_class = parse_timeframe(deployment.timeframe), symbol_of(deployment.symbol).asset_class
-    return pd.Timestamp(bar_end(pd.DatetimeIndex([bar]), timeframe, asset_class)[0])
-
-
-def _ms(moment: pd.Timestamp) -> int:
-    return int(moment.timestamp() * 1000)

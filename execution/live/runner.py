@@ -20,7 +20,7 @@ from core.clock import parse_utc, utc_now, utc_text
 from core.errors import SequenceError
 from core.log import get_logger
 from data.versions import digest
-from execution.live.bars import fed_until, has_ticks, is_settled, known_bars, tradable_from, why_unfit
+from execution.live.bars import end_of_bar, fed_until, has_ticks, is_settled, known_bars, tradable_from, why_unfit
 from execution.live.book import Book, read_book, terminal_of
 from execution.live.circumstances import mark_equity
 from execution.live.decisions import (
@@ -95,7 +95,7 @@ class Runner:
             return False, f"waits for the first tick of {deployment.symbol} from {deployment.client}"
         due = self._undecided(deployment, min(fed, pd.Timestamp(utc_now())))
         for opened in due:
-            end = _end(deployment, opened)
+            end = end_of_bar(deployment, opened)
             if not is_settled(deployment, end):
                 return opened != due[0], f"waits until the ticks before {end:%H:%M:%S} UTC have become a bar"
             self._enter(self._decision(deployment, book, opened, is_newest=opened == due[-1]))
@@ -107,11 +107,11 @@ class Runner:
         timeframe, asset_class = parse_timeframe(deployment.timeframe), symbol_of(deployment.symbol).asset_class
         newest = list_decisions(deployment.id, limit=1)
         first = (
-            _end(deployment, pd.Timestamp(newest[0].bar_time))
+            end_of_bar(deployment, pd.Timestamp(newest[0].bar_time))
             if newest
             else pd.Timestamp(deployment.trades_from or until)
         )
-        if until < _end(deployment, first):
+        if until < end_of_bar(deployment, first):
             return []
         # Bars of H4 and longer begin on full hours of New York, which are full hours of UTC.
         steps = pd.date_range(first, until, freq=min(timeframe.delta, pd.Timedelta(hours=1)))
@@ -129,7 +129,7 @@ class Runner:
 
     def _decision(self, deployment: Deployment, book: Book, opened: pd.Timestamp, *, is_newest: bool) -> dict[str, Any]:
         """The row of the decision on the bar that opened at `opened`; its entry is still to be judged."""
-        end = _end(deployment, opened)
+        end = end_of_bar(deployment, opened)
         until = tradable_from(deployment, end) + timedelta(seconds=deployment.limits.valid_seconds)
         known = known_bars(deployment, end)
         bars = known.bars[known.bars.index <= opened]
@@ -227,7 +227,7 @@ def action_for(wish: Wish, held: int, *, is_closing: bool = False) -> tuple[str,
 
 def next_close(deployment: Deployment) -> pd.Timestamp:
     """When the bar that is open now will close (UTC)."""
-    return _end(deployment, _open_bar(deployment, pd.Timestamp(utc_now())))
+    return end_of_bar(deployment, _open_bar(deployment, pd.Timestamp(utc_now())))
 
 
 def _inputs(deployment: Deployment, bars: pd.DataFrame, history: str, book: Book) -> dict[str, Any]:
@@ -269,8 +269,3 @@ def _finite(distance: float) -> float | None:
 def _open_bar(deployment: Deployment, now: pd.Timestamp) -> pd.Timestamp:
     timeframe, asset_class = parse_timeframe(deployment.timeframe), symbol_of(deployment.symbol).asset_class
     return pd.Timestamp(period_starts(pd.DatetimeIndex([now]), timeframe, asset_class)[0])
-
-
-def _end(deployment: Deployment, opens: pd.Timestamp) -> pd.Timestamp:
-    timeframe, asset_class = parse_timeframe(deployment.timeframe), symbol_of(deployment.symbol).asset_class
-    return pd.Timestamp(bar_end(pd.DatetimeIndex([opens]), timeframe, asset_class)[0])

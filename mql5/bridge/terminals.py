@@ -68,6 +68,10 @@ class TerminalStore:
                 row[name] = None if row[name] is None else bool(row[name])
         return found
 
+    def one(self, client: str) -> dict[str, Any] | None:
+        """The same of one terminal; None when it was never heard."""
+        return next((row for row in self.all() if row["client"] == client), None)
+
     def offsets(self) -> dict[str, int]:
         """The broker clock of each terminal minus UTC, in seconds, as it reported it last."""
         query = sa.select(terminals.c.client, terminals.c.tz_offset_seconds)

@@ -9,11 +9,13 @@ import pytest
 from desk_bench import CLIENT, START, Bench, deployed, history
 
 from core.errors import InputError, NameTakenError, StrategyError, UnknownNameError
+from core.job_process import run_job
 from core.jobs import JobStatus
 from data.pipeline_controller import controller
 from execution.backtest_manager import manager
 from execution.costs import Costs
 from execution.live.deployments import PAUSED, RUNNING, STOPPED
+from execution.live.jobs import deployment
 from execution.live.runner import Runner
 from execution.live.terms import Limits, Sizing
 from execution.trading_desk import desk
@@ -150,3 +152,19 @@ def test_headroom_says_what_each_guard_would_say_now(bench: Bench) -> None:
     assert verdicts["kill switch"].passed
     desk.kill("a test", "to see")
     assert not {verdict.guard: verdict for verdict in desk.headroom(deployment)}["kill switch"].passed
+
+
+def test_what_ends_its_job_is_told_by_the_deployment_too(run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = desk.deploy_run(run_id, client=CLIENT)
+
+    def broken(self: Runner) -> None:
+        raise StrategyError("The strategy's file is gone.", "Put it back.")
+
+    monkeypatch.setattr(Runner, "step", broken)
+    queue = JOBS.queues["trading"]
+    job = queue.claim(JOBS.kinds["trading"], "test")
+    assert job
+    run_job(deployment, queue.begin(job.id, job.attempt))
+    assert queue.job(job.id).status is JobStatus.FAILED
+    words = desk.deployment(made.id).state_words
+    assert words.startswith(f"job {job.id} failed: The strategy's file is gone.")

@@ -327,6 +327,18 @@ def test_a_decision_made_again_is_the_same_or_says_what_changed(bench: Bench, ru
     assert again.changes[-1] == "wanted is +1 now, it was -1"
 
 
+def test_a_bar_refused_for_its_ticks_says_when_it_can_be_decided(bench: Bench, runner: Runner) -> None:
+    runner.step()
+    bench.bars([1.1])
+    lost = bench.sequence + 1
+    bench.tick(1.101, bench.now + pd.Timedelta(seconds=2), number=lost + 1)
+    bench.bars(RISE[:1], runner=runner)
+    [refused] = [each for each in decided() if each.state == "refused"]
+    assert decide_again(refused.id).is_same
+    bench.tick(1.101, pd.Timestamp(refused.bar_time) + pd.Timedelta(seconds=4), number=lost)
+    assert "it can be decided now: +1 is wanted" in decide_again(refused.id).changes
+
+
 @pytest.mark.parametrize(
     ("wanted", "before", "held", "closing", "action"),
     [
