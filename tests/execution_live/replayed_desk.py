@@ -64,10 +64,14 @@ class ReplayedDesk:
         )
         BarStore().add(SYMBOL, "H1", "Sample", self.bars.iloc[:first])
 
-    def deploy(self, **parameters: Any) -> Deployment:
-        """A moving-average cross with a stop of 15 pips, after the terminal was heard."""
+    def hear(self) -> None:
+        """The first quote, and the terminal's first word."""
         self._quote(self.bars["open"].iloc[self.at_bar], gap=True)
         self._wait(_POLL_MS, turns=2)
+
+    def deploy(self, **parameters: Any) -> Deployment:
+        """A moving-average cross with a stop of 15 pips, after the terminal was heard."""
+        self.hear()
         strategy = strategy_named("MA_Crossover")
         return enter_deployment(
             origin="run", origin_id="sample", name="replayed", strategy_name=strategy.name,

@@ -27,6 +27,8 @@ from execution.live.fills import trades_of_deals
 from execution.live.parity import reconcile_deployment
 from execution.live.reconcile import AGREES, DEARER, LATER
 from execution.live.runner import Runner
+from execution.live.terms import Limits, Sizing
+from execution.trading_desk import desk
 from mql5.bridge.deals import DealStore
 from mql5.bridge.signals import SignalStore
 
@@ -64,9 +66,9 @@ def assert_equal_fills(deployment_id: int, least: int = 3) -> pd.DataFrame:
 
 
 def test_without_spread_and_delay_every_fill_is_the_backtests(program: Path, home: Path, hours: int) -> None:
-    with replayed(program, home, first=400) as desk:
-        deployment = desk.deploy(**FAST)
-        desk.run(Runner(deployment.id), hours)
+    with replayed(program, home, first=400) as replay:
+        deployment = replay.deploy(**FAST)
+        replay.run(Runner(deployment.id), hours)
         traded = assert_equal_fills(deployment.id)
         assert "sl" in set(traded["exit_reason"])
         found = reconcile_deployment(find_deployment(deployment.id))
@@ -78,10 +80,23 @@ def test_without_spread_and_delay_every_fill_is_the_backtests(program: Path, hom
         assert all(decide_again(each.id).is_same for each in decided[: min(hours, 40)])
 
 
+def test_a_definition_of_setups_trades_what_its_backtest_does(program: Path, home: Path) -> None:
+    with replayed(program, home, first=1500) as replay:
+        replay.hear()
+        deployment = desk.deploy_setups(
+            "EURUSD", "H1", client=CLIENT, parameters={"minimum_score": 2.0, "minimum_risk_reward": 0.5},
+            sizing=Sizing(lots=0.1, stop_pips=40), limits=Limits(max_entries_a_day=100),
+        )  # fmt: skip
+        replay.run(Runner(deployment.id), 120)
+        found = reconcile_deployment(find_deployment(deployment.id))
+        assert (found.score, found.differences.empty) == (1.0, True)
+        assert found.traded >= 3
+
+
 def test_with_spread_and_delay_every_difference_has_its_name_and_price(program: Path, home: Path) -> None:
-    with replayed(program, home, first=400, **SPREAD_TERMS) as desk:
-        deployment = desk.deploy(**FAST)
-        desk.run(Runner(deployment.id), 30)
+    with replayed(program, home, first=400, **SPREAD_TERMS) as replay:
+        deployment = replay.deploy(**FAST)
+        replay.run(Runner(deployment.id), 30)
         found = reconcile_deployment(find_deployment(deployment.id))
         assert found.expected == found.traded > 2
         assert set(found.differences["kind"]) <= {LATER, DEARER}
@@ -109,30 +124,30 @@ def test_in_the_weeks_of_summer_time_the_fills_are_the_same(
     program: Path, home: Path, first: str, changed: str, offsets: tuple[int, int]
 ) -> None:
     begin = sample_bars().index.searchsorted(pd.Timestamp(first, tz="UTC"))
-    with replayed(program, home, first=int(begin), broker_offset_s=offsets[0]) as desk:
-        deployment = desk.deploy(**FAST)
+    with replayed(program, home, first=int(begin), broker_offset_s=offsets[0]) as replay:
+        deployment = replay.deploy(**FAST)
         runner = Runner(deployment.id)
-        while desk.opens < pd.Timestamp(changed, tz="UTC"):
-            desk.run(runner, 1)
-        desk.terminal.offset(offsets[1])
-        desk.run(runner, 14)
+        while replay.opens < pd.Timestamp(changed, tz="UTC"):
+            replay.run(runner, 1)
+        replay.terminal.offset(offsets[1])
+        replay.run(runner, 14)
         assert_equal_fills(deployment.id, least=1)
         assert {each.state for each in list_decisions(deployment.id)} == {APPROVED}  # no tick lacks over a weekend
-        assert_nothing_twice(desk)
+        assert_nothing_twice(replay)
 
 
 def test_clocks_that_jump_an_hour_and_come_back_change_no_fill(program: Path, home: Path) -> None:
-    with replayed(program, home, first=400) as desk:
-        deployment = desk.deploy(**FAST)
+    with replayed(program, home, first=400) as replay:
+        deployment = replay.deploy(**FAST)
         runner = Runner(deployment.id)
         for at in range(24):
-            desk.run(runner, 1)
+            replay.run(runner, 1)
             if at in {5, 13}:
-                desk.jump(hours=1 if at == 5 else -1)
-                desk.decide(runner)
-                desk.jump(hours=-1 if at == 5 else 1)
+                replay.jump(hours=1 if at == 5 else -1)
+                replay.decide(runner)
+                replay.jump(hours=-1 if at == 5 else 1)
         assert_equal_fills(deployment.id, least=1)
-        assert_nothing_twice(desk)
+        assert_nothing_twice(replay)
 
 
 @contextmanager
@@ -159,21 +174,21 @@ def dying(chance: random.Random, kills: list[str]) -> Iterator[None]:
 def test_kills_of_the_deployment_and_of_the_expert_change_no_trade(
     program: Path, home: Path, kills: int, chance: random.Random
 ) -> None:
-    with replayed(program, home, first=400) as desk:
-        deployment = desk.deploy(**FAST)
+    with replayed(program, home, first=400) as replay:
+        deployment = replay.deploy(**FAST)
         runner = _Mortal(deployment.id, chance)
         left = kills
         for _ in range(max(40, kills * 3)):
-            desk.pass_bar()
+            replay.pass_bar()
             runner.kills = ["a kill"] * min(2, left)
-            desk.decide(runner)
+            replay.decide(runner)
             left -= runner.died
             runner.died = 0
             if left and chance.random() < 0.4:
-                desk.restart_terminal()
+                replay.restart_terminal()
                 left -= 1
         assert_equal_fills(deployment.id)
-        assert_nothing_twice(desk)
+        assert_nothing_twice(replay)
 
 
 class _Mortal(Runner):
@@ -194,7 +209,7 @@ class _Mortal(Runner):
                 self.died += 1
 
 
-def assert_nothing_twice(desk: ReplayedDesk) -> None:
+def assert_nothing_twice(replay: ReplayedDesk) -> None:
     """One decision a bar, one signal a key, one deal in a signal, none without a decision; and all agree at the end."""
     [deployment_id] = {each.deployment_id for each in list_decisions()}
     decided = list_decisions(deployment_id)
@@ -206,6 +221,6 @@ def assert_nothing_twice(desk: ReplayedDesk) -> None:
     assert len(set(entries)) == len(entries)
     approved = {f"sig:{each.entry_signal_id}" for each in decided if each.entry_signal_id}
     assert set(entries) <= approved
-    desk.beat()
+    replay.beat()
     book = read_book(find_deployment(deployment_id), terminal_of(CLIENT))
     assert book.agrees, book.words
