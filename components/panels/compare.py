@@ -64,8 +64,10 @@ def ask_runs(runs: Sequence[StoredRun]) -> list[StoredRun]:
     by_id = {run.run_id: run for run in runs}
     asked = [each for each in st.query_params.get_all("runs") if each in by_id]
     st.session_state.setdefault("compare.runs", asked or list(by_id)[:2])
-    # A run that was deleted meanwhile is no choice any more.
-    st.session_state["compare.runs"] = [each for each in st.session_state["compare.runs"] if each in by_id]
+    there = [each for each in st.session_state["compare.runs"] if each in by_id]
+    # A run that was deleted meanwhile is no choice; written anew each time it would take back a choice just made.
+    if there != st.session_state["compare.runs"]:
+        st.session_state["compare.runs"] = there
     chosen = st.multiselect(
         "Runs", list(by_id), key="compare.runs", max_selections=MOST, placeholder="Choose two or more runs"
     )

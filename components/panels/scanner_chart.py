@@ -97,7 +97,9 @@ def ask_moment(series: ScannedSeries, window: pd.DataFrame, setup: pd.Series | N
     key = moment_key(series)
     first, last = (moment.to_pydatetime() for moment in (times[0], times[-1]))
     held = st.session_state.get(key, _asked(series) or last)
-    st.session_state[key] = held if first <= held <= last else last
+    wanted = held if first <= held <= last else last
+    if st.session_state.get(key) != wanted:  # written anew each time it would take back what was pressed meanwhile
+        st.session_state[key] = wanted
     at = _bar_at(times, st.session_state[key])
 
     def go(to: int) -> None:
