@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from components.numbers import stamp
-from components.panels.choice import choose
+from components.panels.choice import choose, choose_next
 from components.panels.costs import Terms, ask_terms, conversions_for, terms_of
 from components.panels.jobs import run_as_job
 from components.panels.page import do_once
@@ -102,7 +102,7 @@ def _run(request: Request) -> None:
 
 
 def _open_run(made: dict[str, Any]) -> None:
-    st.session_state["run"] = made["run"]
+    choose_next("run", made["run"])
 
 
 def ask_data(versions: Sequence[DatasetVersion]) -> tuple[DatasetVersion, str]:

@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from components.numbers import DASH, number, stamp
+from components.panels.choice import choose_next
 from components.panels.failure import failures_shown
 from components.panels.page import card
 from components.panels.table import csv_button, show_table
@@ -91,7 +92,7 @@ def _take(file: UploadedFile) -> tuple[str, str, SequenceError | None]:
     except SequenceError as error:
         return file.name, "", error
     if is_new and row["kind"] not in {"optimization", "forward"}:
-        st.session_state["report"] = _name(row)  # the one to compare
+        choose_next("report", _name(row))  # the one to compare
     trades = DASH if row["trades_count"] is None else number(row["trades_count"])
     said = f"{row['kind']} of {row['strategy_name']}, {row['symbol']} {row['timeframe']}, {trades} trades"
     return file.name, said if is_new else f"{said}; it was imported already", None

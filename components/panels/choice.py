@@ -10,6 +10,25 @@ from components.panels.words import verbatim
 from core.names import unknown_name
 
 
+def choose_next(name: str, option: str) -> None:
+    """Have `option` chosen when `name` is asked for next, where long work or a job has made it.
+
+    It is not written to the choice itself: a timer of the page that rang meanwhile brings along what the browser
+    still shows there, and that would win.
+    """
+    st.session_state[_next(name)] = option
+
+
+def take_next(name: str) -> None:
+    """Choose under `name` what `choose_next` left there; before the choice is drawn."""
+    if (option := st.session_state.pop(_next(name), None)) is not None:
+        st.session_state[name] = option
+
+
+def _next(name: str) -> str:
+    return f"{name}.next"
+
+
 def choose(
     label: str, options: Sequence[str], name: str, words: Callable[[str], str], *, show_label: bool = True
 ) -> str:
@@ -18,6 +37,7 @@ def choose(
     Streamlit's own binding writes the words of an option into the address instead of the option, so links
     would change with the words. What is asked for and is none of the options (any more) is told, not passed over.
     """
+    take_next(name)
     asked = st.session_state.get(name, st.query_params.get(name))
     if asked in options:
         st.session_state.setdefault(name, asked)

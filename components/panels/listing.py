@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from components.numbers import number
+from components.panels.choice import take_next
 from components.panels.words import verbatim
 
 _FILTER_WIDTH = 176
@@ -42,6 +43,7 @@ def open_asked(listing: Listing, options: Sequence[str], aliases: Mapping[str, s
 
     `options` begin with the newest, which is opened instead; `aliases` are other names of an option.
     """
+    take_next(listing.name)
     if clicked := _clicked(listing):
         st.session_state[listing.name] = clicked
     asked = st.session_state.get(listing.name, st.query_params.get(listing.name))

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from components.numbers import DASH, age, number
-from components.panels.choice import choose
+from components.panels.choice import choose, choose_next
 from components.panels.live_origin import MODEL, ORIGINS, RUN, SETUPS, TITLES, Origin
 from components.panels.live_scene import REAL, account_mode
 from components.panels.live_terms import ask_limits, ask_sizing, limit_words, sizing_words
@@ -224,7 +224,7 @@ def _begin(deployment: Deployment) -> None:
     """Open what was deployed, and take the form away."""
     forget_form()
     st.session_state.pop(f"{_KEY}.name", None)
-    st.session_state["deployment"] = str(deployment.id)
+    choose_next("deployment", str(deployment.id))
 
 
 def show_nothing_deployed() -> None:

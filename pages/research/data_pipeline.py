@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from components.panels.choice import choose_next
 from components.panels.collect import ask_draft, submit_collection
 from components.panels.collect_live import show_problems
 from components.panels.dataset import show_bars, show_metrics
@@ -27,7 +28,7 @@ SENTENCE = "Collect bars, check them against the rules, and publish them as an i
 
 def open_version(made: dict[str, Any]) -> None:
     """Show what a collection made."""
-    st.session_state["version"] = made["version"][:8]
+    choose_next("version", made["version"][:8])
 
 
 def show() -> None:

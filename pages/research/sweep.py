@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from components.panels.choice import choose_next
 from components.panels.failure import failures_shown, fetched
 from components.panels.jobs import run_as_job
 from components.panels.page import Colour, card, page_header, show_badges
@@ -21,7 +22,7 @@ SENTENCE = "Try many parameter sets at once, and prefer plateaus to peaks."
 
 def open_sweep(made: dict[str, Any]) -> None:
     """Show what the job made."""
-    st.session_state["sweep"] = str(made["sweep"])
+    choose_next("sweep", str(made["sweep"]))
 
 
 def show() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from components.panels.choice import choose_next
 from components.panels.failure import failures_shown, fetched
 from components.panels.models import show_registry
 from components.panels.page import Colour, card, columns, do_once, page_header, show_badges
@@ -28,7 +29,7 @@ def show_empty() -> None:
 def submit(job: TrainingJob) -> None:
     """Queue it and open it."""
     manager.submit_job(job)
-    st.session_state["training"] = job.job_id
+    choose_next("training", job.job_id)
 
 
 def show_form(versions: list[DatasetVersion]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 import workbench
 from core import store
@@ -35,6 +35,8 @@ QUIET = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+HEADER_PX, ROW_PX = 36, 28  # of a table, as components/panels/table.py draws it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -181,6 +183,17 @@ class Workbench:
 
     def press(self, key: str) -> None:
         self.page.locator(f".st-key-{key} button").click()
+
+    def cell(self, table: str, column: int, row: int) -> Locator:
+        """A cell of a table; its canvas keeps a copy for readers of screens. Column 0 selects, where rows can be."""
+        return self.page.locator(f".st-key-{table} #glide-cell-{column}-{row}")
+
+    def select_row(self, table: str, row: int) -> None:
+        """Select a row of a table with the mouse, once the table is drawn."""
+        expect(self.cell(table, 1, row)).to_be_attached()
+        grid = self.page.locator(f'.st-key-{table} [data-testid="stDataFrame"]')
+        grid.scroll_into_view_if_needed()
+        grid.click(position={"x": 16, "y": HEADER_PX + row * ROW_PX + ROW_PX // 2})
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 
 from data.pipeline_controller import controller
 from execution.backtest_manager import manager
 
 pytestmark = [pytest.mark.browser, pytest.mark.standing]
+RUNS = "backtest-runs"
 
 
 @pytest.fixture
@@ -25,20 +26,14 @@ def runs(sample_run: str) -> list[str]:
     return [run.run_id for run in manager.runs()]
 
 
-def cell(bench: Any, column: int, row: int) -> Locator:
-    """A cell of the list of runs; the canvas keeps a table for readers of screens. Column 0 selects."""
-    found: Locator = bench.page.locator(f".st-key-backtest-runs #glide-cell-{column}-{row}")
-    return found
-
-
 def test_a_sorted_and_filtered_list_opens_the_run_that_was_clicked(bench: Any, runs: list[str]) -> None:
     oldest = runs[-1]
     bench.open(f"/backtesting?run={oldest}", "Backtesting")
     grid = bench.page.locator('.st-key-backtest-runs [data-testid="stDataFrame"]')
-    expect(cell(bench, 2, 0)).to_have_text("z_last")
+    expect(bench.cell(RUNS, 2, 0)).to_have_text("z_last")
     grid.click(position={"x": 220, "y": 18})  # the header of Run
-    expect(cell(bench, 2, 2)).to_have_text("z_last")
-    grid.click(position={"x": 16, "y": 36 + 2 * 28 + 14})  # where the oldest run stood before
+    expect(bench.cell(RUNS, 2, 2)).to_have_text("z_last")
+    bench.select_row(RUNS, 2)  # where the oldest run stood before
     expect(bench.page).to_have_url(re.compile(r"run=z_last"))
     expect(bench.page.get_by_text("length 21,")).to_be_visible()
 
@@ -68,7 +63,7 @@ def test_a_run_is_written_to_loaded_and_deleted_once_by_a_double_click(bench: An
     bench.page.get_by_role("button", name="Save note").click()
     expect(bench.page.get_by_text("Note and tags of b_middle are saved.")).to_be_visible()
     expect(note).not_to_be_visible()
-    expect(cell(bench, 9, 1)).to_have_text("london, night")
+    expect(bench.cell(RUNS, 9, 1)).to_have_text("london, night")
     assert manager.run("b_middle").note == "Holds over the roll."
 
     bench.page.get_by_role("button", name="Load its settings").click()

@@ -1,7 +1,8 @@
-"""A timer that rings on the way to another page does not leave that page empty."""
+"""A timer that rings while a page works takes nothing back: neither the page it leads to nor what it opened."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,13 +11,21 @@ import pytest
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
-# Two pages and a strip that is redrawn by a timer, as in app.py; the button takes longer than the timer.
+# Two pages and a strip that is redrawn by a timer, as in app.py; the buttons take longer than the timer.
 APP = """
 import time
 import streamlit as st
+from components.panels.choice import choose, choose_next
+from components.panels.page import do_once
 from components.panels.place import note_place, return_if_lost
 
+def work():
+    time.sleep(2)
+    choose_next("run", "new")
+
 def slow():
+    do_once(st.container(), "Run", "slow.run", work)
+    choose("Run", ["old", "new"], "run", str)
     if st.button("Go"):
         time.sleep(2)
         st.switch_page(pages[1], query_params={"run": "seven"})
@@ -48,6 +57,17 @@ def address(home: Path, serve: Callable[..., AbstractContextManager[str]]) -> It
         home, ("streamlit", "run", str(script), "--server.headless", "true", "--server.port", "PORT")
     ) as address:
         yield address
+
+
+def test_what_long_work_has_made_is_opened(page: Page, address: str) -> None:
+    expect.set_options(timeout=60_000)
+    page.goto(address)
+    expect(page).to_have_url(re.compile("run=old"))
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("button", name="Run")).to_be_disabled()
+    expect(page.get_by_role("button", name="Run")).to_be_enabled()
+    rung(page, 2)
+    assert page.url.endswith("run=new")
 
 
 def test_a_page_reached_after_long_work_is_there_with_its_address(page: Page, address: str) -> None:

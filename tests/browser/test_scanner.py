@@ -42,8 +42,7 @@ def test_the_sample_is_scanned_and_a_setup_opened(sample: str, bench: Any) -> No
     assert set(list_scans()["timeframe"]) == set(TIMEFRAMES)
     setups = list_setups()
     assert len(setups) > 1
-    box = bench.page.locator(".st-key-scanner-setups").bounding_box()
-    bench.page.mouse.click(box["x"] + 16, box["y"] + 36 + 28 + 14)  # the second row
+    bench.select_row("scanner-setups", 1)
     expect(bench.page).to_have_url(re.compile(f"setup={setups['id'].iloc[1]}"))
     bench.settled("Scanner")
     bench.page.get_by_role("button", name="Count rewrites").click()
@@ -73,9 +72,7 @@ def test_why_not_the_study_and_the_metrics_are_a_click_away(scanned: str, bench:
     bench.open("/scanner", "Scanner")
     expect(bench.page.get_by_text(re.compile("Score of EURUSD"))).to_be_visible()
     bench.page.get_by_role("radio", name="Why not").click()
-    expect(bench.page.locator(".st-key-scanner-why_not")).to_be_visible()
-    box = bench.page.locator(".st-key-scanner-why_not").bounding_box()
-    bench.page.mouse.click(box["x"] + 16, box["y"] + 36 + 14)
+    bench.select_row("scanner-why_not", 0)
     expect(bench.page.get_by_text("What it fell short of")).to_be_visible()
     expect(bench.page.get_by_text(re.compile("minimum_score: the score is"))).to_be_visible()
     bench.page.get_by_role("radio", name="Outcome study").click()

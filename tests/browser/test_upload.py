@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from playwright.sync_api import expect
+from waiting import wait_until
 
 from data.pipeline_controller import controller
 
@@ -49,7 +50,7 @@ def test_a_metatrader_export_is_previewed_asked_for_its_clock_and_collected(
     bars = version.bars("EURUSD")
     assert (str(bars.index[0]), len(bars)) == ("2024-03-03 22:00:00+00:00", 120)
     assert bars["spread_points"].unique().tolist() == [7.0]
-    assert list((home / "output_central" / "uploads").iterdir()) == []
+    wait_until(lambda: not list((home / "output_central" / "uploads").iterdir()), "uploads stay though collected")
 
 
 def test_a_spreadsheet_renamed_to_csv_is_refused_in_words(bench: Any, tmp_path: Path) -> None:

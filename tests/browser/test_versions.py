@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 
 import workbench
 from data.pipeline_controller import DataConfig, DatasetVersion, controller
 from execution.backtest_manager import manager
 
 pytestmark = [pytest.mark.browser, pytest.mark.standing]
+VERSIONS = "data-versions"
 
 
 @pytest.fixture
@@ -32,12 +33,6 @@ def versions(tmp_path: Path) -> list[DatasetVersion]:
     return controller.versions()
 
 
-def cell(bench: Any, column: int, row: int) -> Locator:
-    """A cell of the list of versions; the canvas keeps a table for readers of screens. Column 0 selects."""
-    found: Locator = bench.page.locator(f".st-key-data-versions #glide-cell-{column}-{row}")
-    return found
-
-
 def test_versions_are_opened_from_a_sorted_list_loaded_written_to_and_deleted(
     bench: Any, versions: list[DatasetVersion], tmp_path: Path
 ) -> None:
@@ -46,10 +41,10 @@ def test_versions_are_opened_from_a_sorted_list_loaded_written_to_and_deleted(
     expect(bench.page.get_by_text("Published twice.")).to_be_visible()
     grid = bench.page.locator('.st-key-data-versions [data-testid="stDataFrame"]')
     grid.scroll_into_view_if_needed()
-    expect(cell(bench, 2, 2)).to_have_text(f"{oldest.short_hash}-{oldest.id}")
+    expect(bench.cell(VERSIONS, 2, 2)).to_have_text(f"{oldest.short_hash}-{oldest.id}")
     grid.click(position={"x": 530, "y": 18})  # the header of Rows: the file's 130 come first
-    expect(cell(bench, 2, 0)).to_have_text(of_file.short_hash)
-    grid.click(position={"x": 16, "y": 36 + 14})
+    expect(bench.cell(VERSIONS, 2, 0)).to_have_text(of_file.short_hash)
+    bench.select_row(VERSIONS, 0)
     expect(bench.page).to_have_url(re.compile(f"version={of_file.short_hash}"))
 
     bench.page.get_by_role("button", name="Load its settings").click()

@@ -4,17 +4,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
+from waiting import PATIENCE_SECONDS, wait_until
 
 from core.child import start_child, stop_child
-
-PATIENCE_SECONDS = 20.0
 
 # Each says who it is in a file, waits in its own way, and says so when it could put its things in order.
 HEAD = """
@@ -55,13 +53,6 @@ def nothing_left(tmp_path: Path) -> Iterator[None]:
             child = psutil.Process(int((tmp_path / "told").read_text().split()[0]))
             if child.cwd() == str(tmp_path):
                 child.kill()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def told(folder: Path) -> list[str]:

@@ -12,13 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 from errands import REGISTRY, parcels_delivered, queue
+from waiting import wait_until
 
 from core.heartbeats import processes
 from core.jobs import Job, JobStatus
 from core.log import log_file
 from core.worker import ROLE, Worker
 
-PATIENCE_SECONDS = 30.0
 WORKER = """
 import sys
 from errands import REGISTRY
@@ -47,15 +47,7 @@ def submit(kind: str, priority: int = 0, **arguments: object) -> Job:
 
 
 def turn_until(worker: Worker, condition: Callable[[], bool]) -> None:
-    wait_until(condition, worker.turn)
-
-
-def wait_until(condition: Callable[[], bool], turn: Callable[[], None] = lambda: None) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain; the jobs: {queue.jobs()}"
-        turn()
-        time.sleep(0.02)
+    wait_until(condition, turn=worker.turn)
 
 
 def status(job: Job) -> JobStatus:

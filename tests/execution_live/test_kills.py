@@ -12,7 +12,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from bridging import ROOT, Server
 from desk_bench import START, SYMBOL, deployed, history
 from expert_terminal import Terminal
 from mql5_translate import COMPILER
+from waiting import wait_until
 
 from core.clock import REPLAY_VARIABLE, utc_now
 from execution.live.book import read_book, terminal_of
@@ -107,13 +108,6 @@ def quotes(hours: float) -> Iterator[tuple[int, float]]:
         yield start + step * 10_000, round(1.1 + 0.002 * float(np.sin(step / 13)), 5)
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, what
-        time.sleep(0.1)
-
-
 @pytest.fixture
 def world(program: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setenv(REPLAY_VARIABLE, f"{int(START.timestamp() * 1000)}@{time.time_ns() // 1_000_000}x{SPEED}")
@@ -124,17 +118,17 @@ def world(program: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def test_nothing_happens_twice_and_all_agree_at_the_end(world: World, kills: int, chance: random.Random) -> None:
-    wait_for(lambda: terminal_of(CLIENT), "the terminal is not heard")
+    wait_until(lambda: terminal_of(CLIENT), "the terminal is not heard")
     deployment = deployed(timeframe="M1", client=CLIENT, limits=PATIENT)
     desk.resume(deployment.id)
-    wait_for(lambda: len(entered()) > 1, "nothing is traded", 90)
+    wait_until(lambda: len(entered()) > 1, "nothing is traded", seconds=90)
     for name in [*("deployment", "worker", "bridge", "expert") * (kills // 4 + 1)][:kills]:
         time.sleep(chance.uniform(0.2, 2.0))
         world.kill(name)
     decided_before = len(list_decisions())
-    wait_for(lambda: len(list_decisions()) > decided_before + 2, "no bar is decided after the last kill", 90)
+    wait_until(lambda: len(list_decisions()) > decided_before + 2, "no bar is decided after the last kill", seconds=90)
     desk.pause(deployment.id)
-    wait_for(lambda: is_at_rest(deployment.id), "it does not come to rest", 90)
+    wait_until(lambda: is_at_rest(deployment.id), "it does not come to rest", seconds=90)
     assert_nothing_twice(list_decisions())
 
 

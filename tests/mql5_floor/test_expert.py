@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait_until
 
 sys.path.append(str(Path(__file__).parents[1] / "mql5"))
 
@@ -52,13 +53,6 @@ def terminal(program: Path, tmp_path: Path, bridge: StandIn) -> Iterator[Termina
         made.kill()
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 15.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.01)
-
-
 def streamed(bridge: StandIn, terminal: Terminal) -> Callable[[], bool]:
     """Whether every tick after the start has arrived; the first of each symbol is the newest there was."""
     known = terminal.ticks[: terminal.scenario["preloaded"]]
@@ -90,7 +84,7 @@ def test_the_source_keeps_to_what_metaeditor_takes(file: Path) -> None:
 def test_twenty_thousand_ticks_of_three_symbols_arrive_once_each(bridge: StandIn, terminal: Terminal) -> None:
     terminal.ticks = some_ticks(20_000)
     terminal.start()
-    wait_for(streamed(bridge, terminal))
+    wait_until(streamed(bridge, terminal))
     terminal.stop()
     assert set(bridge.ticks.values()) == {1}
     assert len(bridge.ticks) > 19_960
@@ -101,16 +95,16 @@ def test_twenty_thousand_ticks_of_three_symbols_arrive_once_each(bridge: StandIn
 def test_ticks_and_signals_survive_every_sickness_of_the_bridge(bridge: StandIn, terminal: Terminal) -> None:
     terminal.ticks = some_ticks(6_000)
     terminal.start(ticks_per_event=20)
-    wait_for(lambda: len(bridge.ticks) > 100)
+    wait_until(lambda: len(bridge.ticks) > 100)
     numbers = []
     for mood in (Mood.BROKEN, Mood.DEAF_AFTER_WORK, Mood.SLOW):
         met = len(bridge.requests)
         bridge.mood = mood
         numbers.append(bridge.add_signal())
-        wait_for(lambda met=met: len(bridge.requests) >= met + 2)
+        wait_until(lambda met=met: len(bridge.requests) >= met + 2)
         bridge.mood = Mood.WELL
-        wait_for(lambda: bridge.signals[numbers[-1]]["status"] == "executed")
-    wait_for(streamed(bridge, terminal))
+        wait_until(lambda: bridge.signals[numbers[-1]]["status"] == "executed")
+    wait_until(streamed(bridge, terminal))
     said = terminal.stop()
     assert_streamed_whole(bridge, terminal)
     assert [deal[-1] for deal in terminal.deals()] == [f"sig:{number}" for number in numbers]
@@ -128,13 +122,13 @@ def test_a_bridge_that_is_down_and_restarts_gets_everything(terminal: Terminal) 
         terminal.scenario.update({"allowed_url": bridge.url, "input.InpUrl": bridge.url})
         terminal.ticks = some_ticks(6_000)
         terminal.start(ticks_per_event=10)
-        wait_for(lambda: len(bridge.ticks) > 300)
+        wait_until(lambda: len(bridge.ticks) > 300)
     bridge.add_signal()
     time.sleep(0.3)  # a minute and more of the expert's time
     before = len(bridge.ticks)
     with listening(bridge):
-        wait_for(lambda: bridge.signals[1]["status"] == "executed")
-        wait_for(streamed(bridge, terminal))
+        wait_until(lambda: bridge.signals[1]["status"] == "executed")
+        wait_until(streamed(bridge, terminal))
         said = terminal.stop()
     assert before < len(bridge.ticks)
     assert "error 5201" in said
@@ -150,7 +144,7 @@ def test_a_signal_served_again_and_again_is_executed_once_and_told_the_same(
     bridge.keeps_serving = True
     number = bridge.add_signal(volume=0.029)
     terminal.start()
-    wait_for(lambda: len(bridge.ends(number)) >= 3)
+    wait_until(lambda: len(bridge.ends(number)) >= 3)
     terminal.stop()
     assert bridge.served[number] >= 3
     [deal] = terminal.deals()
@@ -171,13 +165,13 @@ def test_a_bridge_that_dies_before_it_answers_is_told_until_it_does(
     number = bridge.add_signal()
     bridge.mood, bridge.deaf_to = Mood.DEAF_AFTER_WORK, f"/{verb}"
     terminal.start()
-    wait_for(lambda: sum(told[1] == verb for told in bridge.acknowledged) >= 2)
+    wait_until(lambda: sum(told[1] == verb for told in bridge.acknowledged) >= 2)
     terminal.kill()
     assert len(terminal.deals()) == (verb == "executed")
     bridge.mood = Mood.WELL
     told = len(bridge.acknowledged)
     terminal.start()
-    wait_for(lambda: any(each[1] == "executed" for each in bridge.acknowledged[told:]))
+    wait_until(lambda: any(each[1] == "executed" for each in bridge.acknowledged[told:]))
     terminal.stop()
     assert len(terminal.deals()) == 1
     assert {name for name, _ in bridge.ends(number)} == {"executed"}
@@ -191,7 +185,7 @@ def test_an_expert_killed_around_its_order_sends_it_once(bridge: StandIn, termin
     terminal.ended()
     assert len(terminal.deals()) == (moment == "after")
     terminal.start(**{"fault.1": ""})
-    wait_for(lambda: bridge.ends(number))
+    wait_until(lambda: bridge.ends(number))
     terminal.stop()
     [deal] = terminal.deals()
     [(verb, body)] = bridge.ends(number)
@@ -207,7 +201,7 @@ def test_an_expert_that_lost_its_file_finds_its_order_at_the_broker(bridge: Stan
         file.unlink()
     bridge.signals[number]["status"] = "pending"
     terminal.start(**{"fault.1": ""})
-    wait_for(lambda: bridge.ends(number))
+    wait_until(lambda: bridge.ends(number))
     terminal.stop()
     assert len(terminal.deals()) == 1
     assert bridge.ends(number)[0][1]["comment"] == "found at the broker by its comment"
@@ -229,7 +223,7 @@ def test_what_the_broker_answers_decides_whether_the_order_is_sent_again(
 ) -> None:
     number = bridge.add_signal()
     terminal.start(**{"fault.1": fault})
-    wait_for(lambda: bridge.ends(number))
+    wait_until(lambda: bridge.ends(number))
     terminal.stop()
     [(verb, body)] = bridge.ends(number)
     assert verb == end
@@ -242,7 +236,7 @@ def test_what_the_broker_answers_decides_whether_the_order_is_sent_again(
 def test_a_broker_that_never_answers_is_asked_three_times_at_most(bridge: StandIn, terminal: Terminal) -> None:
     number = bridge.add_signal()
     terminal.start(**{f"fault.{n}": "10031" for n in range(1, 9)})
-    wait_for(lambda: bridge.ends(number))
+    wait_until(lambda: bridge.ends(number))
     terminal.stop()
     [(verb, body)] = bridge.ends(number)
     assert verb == "rejected"
@@ -254,11 +248,11 @@ def test_a_broker_that_never_answers_is_asked_three_times_at_most(bridge: StandI
 def test_a_close_ends_the_positions_there_were_and_no_other(bridge: StandIn, terminal: Terminal) -> None:
     opened = [bridge.add_signal("BUY"), bridge.add_signal("SELL"), bridge.add_signal("BUY", symbol="GBPUSD")]
     terminal.start()
-    wait_for(lambda: all(bridge.ends(number) for number in opened))
+    wait_until(lambda: all(bridge.ends(number) for number in opened))
     closing = bridge.add_signal("CLOSE", volume=0)
-    wait_for(lambda: bridge.ends(closing))
+    wait_until(lambda: bridge.ends(closing))
     nothing = bridge.add_signal("CLOSE", volume=0)
-    wait_for(lambda: bridge.ends(nothing))
+    wait_until(lambda: bridge.ends(nothing))
     terminal.stop()
     assert [deal[3] for deal in terminal.deals() if deal[5] == "1"] == ["EURUSD", "EURUSD"]
     assert bridge.ends(closing)[0][1]["volume"] == pytest.approx(0.04)
@@ -286,7 +280,7 @@ def test_a_signal_beyond_a_limit_is_refused_with_the_limits_name(
 ) -> None:
     number = bridge.add_signal(**signal)
     terminal.start(**scenario)
-    wait_for(lambda: bridge.ends(number))
+    wait_until(lambda: bridge.ends(number))
     terminal.stop()
     [(verb, body)] = bridge.ends(number)
     assert verb == "rejected"
@@ -298,7 +292,7 @@ def test_a_signal_beyond_a_limit_is_refused_with_the_limits_name(
 def test_no_more_positions_are_opened_than_allowed(bridge: StandIn, terminal: Terminal) -> None:
     numbers = [bridge.add_signal() for _ in range(5)]
     terminal.start(**{"input.InpMaxPositions": 2})
-    wait_for(lambda: all(bridge.ends(number) for number in numbers))
+    wait_until(lambda: all(bridge.ends(number) for number in numbers))
     terminal.stop()
     assert [bridge.ends(number)[0][0] for number in numbers] == ["executed"] * 2 + ["rejected"] * 3
 
@@ -322,7 +316,7 @@ def test_where_trading_is_not_permitted_ticks_flow_and_signals_stay(
     bridge.add_signal()
     terminal.ticks += some_ticks(200)[100:]
     terminal.start(**scenario)
-    wait_for(lambda: len(bridge.heartbeats) > 2 and bridge.ticks)
+    wait_until(lambda: len(bridge.heartbeats) > 2 and bridge.ticks)
     terminal.stop()
     assert bridge.served == {}
     assert bridge.heartbeats[-1]["trade_allowed"] is False
@@ -336,7 +330,7 @@ def test_the_filling_mode_is_one_the_symbol_takes(
 ) -> None:
     number = bridge.add_signal()
     terminal.start(**{"symbol.EURUSD.filling": filling, "symbol.EURUSD.execution": execution})
-    wait_for(lambda: bridge.ends(number))
+    wait_until(lambda: bridge.ends(number))
     terminal.stop()
     assert bridge.ends(number)[0][0] == "executed"
 
@@ -348,7 +342,7 @@ def test_a_computer_whose_clock_is_wrong_neither_ages_signals_nor_shifts_ticks(
 ) -> None:
     numbers = [bridge.add_signal(), bridge.add_signal(created=int(time.time()) - 100)]
     terminal.start(clock_shift_s=shift)
-    wait_for(lambda: all(bridge.ends(number) for number in numbers) and len(bridge.heartbeats) > 2)
+    wait_until(lambda: all(bridge.ends(number) for number in numbers) and len(bridge.heartbeats) > 2)
     terminal.stop()
     assert [bridge.ends(number)[0][0] for number in numbers] == ["executed", "rejected"]
     assert bridge.heartbeats[-1]["tz_offset_s"] == 7200
@@ -359,7 +353,7 @@ def test_a_computer_whose_clock_is_wrong_neither_ages_signals_nor_shifts_ticks(
 def test_a_terminal_in_a_replay_lives_in_its_past(bridge: StandIn, terminal: Terminal) -> None:
     past, now = 1_700_000_000_000, int(time.time() * 1000)
     terminal.start(**{"clock.simulated_ms": past, "clock.wall_ms": now, "clock.speed": 10, "skip_ms": 0})
-    wait_for(lambda: bridge.heartbeats)
+    wait_until(lambda: bridge.heartbeats)
     terminal.stop()
     passed = int(time.time() * 1000) - now
     assert past - 1_000 <= bridge.heartbeats[0]["gmt_ms"] <= past + 10 * passed
@@ -368,7 +362,7 @@ def test_a_terminal_in_a_replay_lives_in_its_past(bridge: StandIn, terminal: Ter
 @compiled
 def test_a_wrong_key_is_said_once_and_asked_seldom(bridge: StandIn, terminal: Terminal) -> None:
     terminal.start(**{"input.InpKey": "wrong", "pause_ms": 5})
-    wait_for(lambda: len(bridge.requests) >= 9)
+    wait_until(lambda: len(bridge.requests) >= 9)
     asked, began = len(bridge.requests), bridge.requests[0][0]
     seconds = (time.monotonic() - began) * 205 / 5  # as the expert's clock ran
     said = terminal.stop()
@@ -393,10 +387,10 @@ def test_an_expert_killed_while_it_streams_sends_each_tick_under_one_number(
     terminal.ticks = some_ticks(4_000)
     for share in (1, 2, 3):
         terminal.start(ticks_per_event=20)
-        wait_for(lambda share=share: len(bridge.ticks) > share * 900)
+        wait_until(lambda share=share: len(bridge.ticks) > share * 900)
         terminal.kill()
     terminal.start(preloaded=4_000)  # the terminal itself kept them all
-    wait_for(lambda: len(bridge.ticks) >= 3_960)
+    wait_until(lambda: len(bridge.ticks) >= 3_960)
     terminal.stop()
     terminal.scenario["preloaded"] = 30
     assert_streamed_whole(bridge, terminal)
@@ -409,7 +403,7 @@ def test_one_tick_that_is_refused_does_not_hold_up_the_others(bridge: StandIn, t
     bridge.poisoned = bad
     terminal.ticks[500] = (ms, symbol, bad, ask)
     terminal.start()
-    wait_for(lambda: len(bridge.ticks) >= len(terminal.ticks) - 30 and bridge.heartbeats[-1]["ticks_dropped"] == 1)
+    wait_until(lambda: len(bridge.ticks) >= len(terminal.ticks) - 30 and bridge.heartbeats[-1]["ticks_dropped"] == 1)
     terminal.stop()
     assert set(bridge.ticks.values()) == {1}
 
@@ -419,11 +413,11 @@ def test_a_cancelled_signal_is_not_executed(bridge: StandIn, terminal: Terminal)
     number = bridge.add_signal()
     bridge.mood, bridge.deaf_to = Mood.DEAF_AFTER_WORK, "/sent"
     terminal.start()
-    wait_for(lambda: bridge.signals[number]["status"] == "sent")
+    wait_until(lambda: bridge.signals[number]["status"] == "sent")
     bridge.signals[number]["status"] = "cancelled"
     bridge.mood = Mood.WELL
     met = len(bridge.requests)
-    wait_for(lambda: any(status == 409 for _, _, status in bridge.requests[met:]))
+    wait_until(lambda: any(status == 409 for _, _, status in bridge.requests[met:]))
     assert "withdrawn" in terminal.stop()
     assert terminal.deals() == []
 
@@ -490,7 +484,7 @@ class RealBridge:
                 stdout=log,
                 stderr=log,
             )
-        wait_for(self._answers, 40)
+        wait_until(self._answers)
 
     def _answers(self) -> bool:
         try:
@@ -537,14 +531,14 @@ def test_the_expert_streams_and_trades_against_the_bridge_itself_killed_once_on_
     first = real_bridge.ask("/signals/create", signal)["signal_id"]
     terminal.start(ticks_per_event=40)
     try:
-        wait_for(lambda: len(real_bridge.ticks()) > 3_000)
-        wait_for(lambda: real_bridge.ask(f"/signals/{first}")["signal"]["status"] == "executed")
+        wait_until(lambda: len(real_bridge.ticks()) > 3_000)
+        wait_until(lambda: real_bridge.ask(f"/signals/{first}")["signal"]["status"] == "executed")
         second = real_bridge.ask("/signals/create", {**signal, "symbol": "GBPUSD"})["signal_id"]
         real_bridge.kill()
         real_bridge.start()
-        wait_for(lambda: real_bridge.ask(f"/signals/{second}")["signal"]["status"] == "executed", 20)
+        wait_until(lambda: real_bridge.ask(f"/signals/{second}")["signal"]["status"] == "executed")
         expected = len(terminal.ticks) - terminal.scenario["preloaded"]
-        wait_for(lambda: len(real_bridge.ticks()) >= expected, 30)
+        wait_until(lambda: len(real_bridge.ticks()) >= expected)
         [seen] = real_bridge.ask("/terminals")["terminals"]
     finally:
         terminal.stop()
