@@ -14,7 +14,6 @@ import pandas as pd
 import streamlit as st
 
 from components.numbers import size
-from components.panels.choice import choose_next
 from components.panels.failure import reason
 from components.panels.page import sample_badge
 from components.panels.remarks import attempt
@@ -226,7 +225,7 @@ def ask_import() -> None:
         known = {run.run_id for run in manager.runs()}
         run = manager.import_run(uploaded.getvalue(), run_id=st.session_state[name].strip() or None)
         st.session_state[_IMPORTS] = nth + 1
-        choose_next("run", run.run_id)
+        st.session_state["run"] = run.run_id
         if run.run_id in known:
             return f"Run {run.run_id} holds the same already; nothing was stored."
         return f"Run {run.run_id} is imported.{_without_dataset(run)}"
