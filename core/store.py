@@ -218,20 +218,24 @@ class Store:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _remove_debris(self.path.parent)
-            # A rollback journal: a killed creation leaves one private file, never a half database under our name.
-            engine = _new_engine(private, journal_mode="DELETE", **_FOR_MIGRATIONS)
-            try:
-                with engine.connect().execution_options(write=True) as connection, connection.begin():
-                    connection.exec_driver_sql(f"PRAGMA application_id = {self.module.application_id}")
-                    run_migrations(connection, self.module.migrations, reached=0)
-            finally:
-                engine.dispose()
+            self._build(private)
             _link_unless_there(private, self.path)
         except OSError as error:
             raise disk_error(error, self.path) from error
         finally:
             with suppress(OSError):
                 private.unlink()
+
+    def _build(self, file: Path) -> None:
+        """Make the newest tables in a new file."""
+        # A rollback journal: a killed creation leaves one private file, never a half database under our name.
+        engine = _new_engine(file, journal_mode="DELETE", **_FOR_MIGRATIONS)
+        try:
+            with engine.connect().execution_options(write=True) as connection, connection.begin():
+                connection.exec_driver_sql(f"PRAGMA application_id = {self.module.application_id}")
+                run_migrations(connection, self.module.migrations, reached=0)
+        finally:
+            engine.dispose()
 
     def _migrate(self) -> None:
         """Bring an existing file to the newest version, with a backup beside it, alone in the file."""

@@ -24,7 +24,7 @@ from market.timeframes import Timeframe
 from scanner.layers import Layer, layer_of, parse_timeframes
 from scanner.patterns.findings import LASTS, Findings, Kind
 from scanner.patterns.settings import PatternSettings
-from scanner.reading import STORE, VERSION, bars_since, newest_bars, version_bars
+from scanner.reading import LIVE, STORE, VERSION, bars_since, newest_bars, version_bars
 from scanner.setups import Candidates, Setup, SetupSettings, find_candidates
 
 
@@ -81,7 +81,7 @@ class Known:
 class Asked:
     """A symbol to scan: on which timeframes, from where, how far each is known, which failed when last tried.
 
-    `last` is when the newest bar of the symbol in the store opens, where that is known already.
+    `last` is when the newest bar of the symbol in its source opens, where that is known already.
     """
 
     symbol: str
@@ -98,7 +98,8 @@ class SeriesScan:
 
     `new` and `ended` are the findings (as `scanner.records` has them) that became known, or ended, after the last
     scan; likewise `setups` (candidates included) and `ended_setups`. `bars`, `findings`, `candidates` and
-    `setups_count` count from the first bar on. With `failure` nothing else is said.
+    `setups_count` count from the first bar on. With `failure` nothing else is said; where time alone cures it, the
+    series `waits`.
     """
 
     symbol: str
@@ -120,6 +121,7 @@ class SeriesScan:
     ended_setups: Sequence[Setup] = ()
     failure: str | None = None
     cure: str | None = None
+    waits: bool = False
 
 
 def scan_symbol(settings: ScanSettings, asked: Asked) -> list[SeriesScan]:
@@ -128,7 +130,11 @@ def scan_symbol(settings: ScanSettings, asked: Asked) -> list[SeriesScan]:
     scans: list[SeriesScan] = []
     for timeframe in asked.timeframes:
         try:
-            read[timeframe] = _read(settings, asked, timeframe)
+            found = _read(settings, asked, timeframe)
+            if found is None:
+                scans.append(_waiting(asked, timeframe))
+            else:
+                read[timeframe] = found
         except Exception as error:  # whatever a series' bars do, the others must be scanned
             scans.append(_failed(asked, timeframe, error))
     layers: dict[Timeframe, Layer] = {}
@@ -170,16 +176,19 @@ class _Read:
         return self.known is None or bool(self.bars.index[-1] > self.known.until)
 
 
-def _read(settings: ScanSettings, asked: Asked, timeframe: Timeframe) -> _Read:
+def _read(settings: ScanSettings, asked: Asked, timeframe: Timeframe) -> _Read | None:
+    """The bars that a scan is of; None where live bars make no whole one of the timeframe yet."""
     begun = time.perf_counter()
     known = asked.known.get(timeframe)
     if asked.source.startswith(VERSION):
         bars = version_bars(asked.source.removeprefix(VERSION), asked.symbol, timeframe)
         bars = bars.loc[known.first :] if known else bars.iloc[-settings.bars :]
     elif known:
-        bars = bars_since(asked.symbol, timeframe, known.first)
+        bars = bars_since(asked.symbol, timeframe, known.first, asked.source)
     else:
-        bars = newest_bars(asked.symbol, timeframe, settings.bars, asked.last)
+        bars = newest_bars(asked.symbol, timeframe, settings.bars, asked.last, asked.source)
+    if bars.empty and asked.source == LIVE and not known:
+        return None
     if bars.empty:
         raise BarsError(f"There are no {timeframe} bars of {asked.symbol}.", "Collect them, or leave it out.")
     return _Read(timeframe, bars, known, 1000 * (time.perf_counter() - begun))
@@ -222,6 +231,12 @@ def kinds_of(findings: Findings) -> dict[str, int]:
     """How many findings of each kind there are; kinds without any are left out."""
     counts = np.bincount(findings.kind, minlength=len(Kind)).tolist()
     return {kind.words: counts[kind] for kind in Kind if counts[kind]}
+
+
+def _waiting(asked: Asked, timeframe: Timeframe) -> SeriesScan:
+    what = f"No whole {timeframe} bar of {asked.symbol} has come in live yet."
+    cure = "A scan after the first one takes it in."
+    return SeriesScan(asked.symbol, timeframe, asked.source, failure=what, cure=cure, waits=True)
 
 
 def _failed(asked: Asked, timeframe: Timeframe, error: Exception) -> SeriesScan:

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
-from core.clock import utc_text
+from core.clock import utc_text, wall_text
 from core.errors import InputError
+from core.jobs import OPEN, JobStatus
 from core.plain import plain
 from core.store import Store, inserted_id
 from market.symbols import canonical_symbol
@@ -155,6 +156,25 @@ def list_rankings(limit: int = 50) -> list[str]:
     """When rankings were made, newest first."""
     query = sa.select(tables.ranks.c.ranked_at).distinct().order_by(tables.ranks.c.ranked_at.desc()).limit(limit)
     return [row["ranked_at"] for row in _store.rows(query)]
+
+
+def strike_scheduled(schedule_id: int, job_id: int, kept: int) -> list[int]:
+    """Cancel the scans of a schedule that wait while `job_id` runs, and forget its oldest ended ones; which these were.
+
+    The newest `kept` that succeeded stay, and as many of those that did not.
+    """
+    columns, forgotten = tables.jobs.c, list[int]()
+    of_schedule = sa.and_(columns.schedule_id == schedule_id, columns.kind == "scan", columns.id != job_id)
+    waiting = tables.jobs.update().where(of_schedule, columns.status == JobStatus.QUEUED)
+    others = [each for each in JobStatus if each not in (*OPEN, JobStatus.SUCCEEDED)]
+    with _store.write() as connection:
+        words = f"job {job_id} scans the same bars"
+        connection.execute(waiting.values(status=JobStatus.CANCELLED, ended_at=wall_text(), words=words))
+        for statuses in ([JobStatus.SUCCEEDED], others):
+            ended = sa.select(columns.id).where(of_schedule, columns.status.in_(statuses))
+            forgotten += connection.scalars(ended.order_by(columns.id.desc()).offset(kept))
+        connection.execute(tables.jobs.delete().where(columns.id.in_(forgotten)))
+    return forgotten
 
 
 def _enter(connection: sa.Connection, scan: SeriesScan, settings: Mapping[str, Any], job_id: int | None) -> None:

@@ -48,6 +48,26 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         store._opened.pop(path).engine.dispose()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _databases_built_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Thousands of tests begin with new databases: each is built once in this process, and copied."""
+    folder, build = tmp_path_factory.mktemp("built"), Store._build
+    built: dict[tuple[object, ...], bytes] = {}
+
+    def copy(self: Store, file: Path) -> None:
+        files = sorted((each, each.stat().st_mtime_ns) for each in self.module.migrations.glob("v*.py"))
+        key = (self.module.application_id, *files)
+        if key not in built:
+            made = folder / f"{len(built)}.db"
+            build(self, made)
+            built[key] = made.read_bytes()
+        file.write_bytes(built[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "_build", copy)
+        yield
+
+
 @pytest.fixture(scope="session")
 def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home that holds what the sample workflow leaves: made once, to be copied and never used."""

@@ -13,7 +13,7 @@ from components.charts.scanner import KIND_WORDS
 from components.numbers import number, stamp
 from components.panels.listing import Listing, mark_open, open_asked, show_no_match
 from components.panels.page import card, columns
-from components.panels.scanner_data import ScannedSeries, recent_closes
+from components.panels.scanner_data import ScannedSeries, recent_closes, with_from
 from components.panels.table import csv_button, show_table
 from core.errors import SequenceError
 from market.symbols import symbol_of
@@ -33,8 +33,8 @@ SIDES = {"bullish": "long", "bearish": "short"}
 _OUTSIDE = "outside"
 # Beside the score they fill two thirds of 1158 px, with the column of the selection.
 _WIDTHS = {
-    "Series": 86, "Side": 48, "Score": 84, "Parts": 50, "Age": 40, "R : R": 50, "Pips": 50, "ATR": 44, "Entry": 68,
-    "Stop": 68, "Target": 68, "State": 64, "Known, UTC": 124, "Made by": 72,
+    "Series": 86, "From": 96, "Side": 48, "Score": 84, "Parts": 50, "Age": 40, "R : R": 50, "Pips": 50, "ATR": 44,
+    "Entry": 68, "Stop": 68, "Target": 68, "State": 64, "Known, UTC": 124, "Made by": 72,
 }  # fmt: skip
 _HELP = {
     "Score": "Points of the patterns that speak for it, less a share of those against it: the sum beside.",
@@ -44,7 +44,9 @@ _HELP = {
     "Pips": "From the last close to the entry.",
     "ATR": "The same in average true ranges of the bar that made it.",
     "Entry": "Close of the bar that made it (bid); a trade enters at the next open.",
-    "State": "live, or what came first: its target, its stop, or the last bar it may wait.",
+    "From": "Whose bars it was found in.",
+    "State": "live while it may still reach its target, on whatever bars; else what came first: target, stop, or the "
+    "last bar it may wait.",
 }
 
 
@@ -202,7 +204,7 @@ def setups_table(listed: pd.DataFrame, every: Sequence[ScannedSeries]) -> pd.Dat
     """A row a setup, as a reader compares them."""
     by_scan = {each.scan_id: each for each in every}
     rows = [_row(dict(setup), by_scan.get(setup["scan_id"]), listed) for _, setup in listed.iterrows()]
-    return pd.DataFrame(rows)
+    return with_from(pd.DataFrame(rows), listed["scan_id"], every)
 
 
 def csv_table(setups: pd.DataFrame) -> pd.DataFrame:

@@ -6,13 +6,14 @@ stored setups never disagree.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from components.numbers import DASH
 from components.panels.kept import BY_CONTENT
 from core.settings import output_folder
 from data.versions import DatasetVersion
@@ -20,7 +21,7 @@ from market.symbols import Symbol, symbol_of
 from market.timeframes import Timeframe
 from scanner.layers import Layer, layer_of
 from scanner.patterns.settings import PatternSettings
-from scanner.reading import VERSION, bars_since, version_bars
+from scanner.reading import LIVE, STORE, VERSION, bars_since, version_bars
 from scanner.setups import Candidates, SetupSettings, find_candidates
 
 
@@ -39,18 +40,20 @@ class ScannedSeries:
 
     @property
     def of_version(self) -> str | None:
-        """The content hash of the dataset version it was read from; None for the store of bars."""
+        """The content hash of the dataset version it was read from; None for stored and for live bars."""
         return self.source.removeprefix(VERSION) if self.source.startswith(VERSION) else None
 
     @property
     def key(self) -> str:
-        """Its name in an address: `EURUSD-H1`, of a dataset version `EURUSD-H1-a41f9c2e`."""
-        version = self.of_version
-        return f"{self.symbol}-{self.timeframe}" + (f"-{version[:8]}" if version else "")
+        """Its name in an address: `EURUSD-H1`, `EURUSD-H1-live`, of a dataset version `EURUSD-H1-a41f9c2e`."""
+        words = [self.symbol, str(self.timeframe)]
+        if self.source != STORE:
+            words.append(self.of_version[:8] if self.of_version else self.source)
+        return "-".join(words)
 
     @property
     def label(self) -> str:
-        """`EURUSD H1 · stored bars`, `EURUSD H1 · dataset a41f9c2e`."""
+        """`EURUSD H1 · stored bars`, `EURUSD H1 · live bars`, `EURUSD H1 · dataset a41f9c2e`."""
         return f"{self.symbol} {self.timeframe} · {source_words(self.source)}"
 
     @property
@@ -83,8 +86,18 @@ class Picture:
 
 
 def source_words(source: str) -> str:
-    """`stored bars`, or `dataset a41f9c2e`."""
-    return f"dataset {source.removeprefix(VERSION)[:8]}" if source.startswith(VERSION) else "stored bars"
+    """`stored bars`, `live bars`, or `dataset a41f9c2e`."""
+    if source.startswith(VERSION):
+        return f"dataset {source.removeprefix(VERSION)[:8]}"
+    return "live bars" if source == LIVE else "stored bars"
+
+
+def with_from(table: pd.DataFrame, scan_ids: Iterable[int], every: Sequence[ScannedSeries]) -> pd.DataFrame:
+    """A table whose rows begin with their series, with a second column From where there are several kinds of bars."""
+    of_scan = {each.scan_id: source_words(each.source) for each in every}
+    if len(set(of_scan.values())) > 1:
+        table.insert(1, "From", [of_scan.get(int(scan), DASH) for scan in scan_ids])
+    return table
 
 
 def scanned_series(scans: pd.DataFrame) -> list[ScannedSeries]:
@@ -138,6 +151,8 @@ def is_sample(series: ScannedSeries, versions: Sequence[DatasetVersion], held: p
     """Whether its bars are those of the embedded sample."""
     if series.of_version:
         return any(each.content_hash == series.of_version and "sample" in each.attribution for each in versions)
+    if series.source == LIVE:
+        return False
     sources = held.loc[held["symbol"] == series.symbol, "source"]
     return len(sources) > 0 and set(sources.str.lower()) == {"sample"}
 
@@ -172,7 +187,7 @@ def _closes(home: str, series: ScannedSeries, since: pd.Timestamp) -> pd.Series:
 def _bars(series: ScannedSeries, since: pd.Timestamp) -> pd.DataFrame:
     if series.of_version:
         return version_bars(series.of_version, series.symbol, series.timeframe).loc[since : series.until]
-    return bars_since(series.symbol, series.timeframe, since).loc[: series.until]
+    return bars_since(series.symbol, series.timeframe, since, series.source).loc[: series.until]
 
 
 def _named(kind: type, settings: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from execution.outcomes import (
     study_outcomes,
 )
 from scanner.patterns.findings import Kind
+from scanner.reading import LIVE
 
 _SETUPS = "Setups"
 _WHAT = {
@@ -96,7 +97,9 @@ def _ask(series: ScannedSeries, every: Sequence[ScannedSeries]) -> _Asked:
             "Stop and target", value=True, key="scanner.study.levels", disabled=what != _SETUPS,
             help="Setups carry both; without them, and for single patterns, an entry is held for the horizon.",
         )  # fmt: skip
-    chosen = (series,) if where == _THIS else tuple(each for each in every if each.timeframe == series.timeframe)
+    # Live bars cover a time of which there may be historical ones too: no trade shall count twice.
+    like = [each for each in every if (each.source == LIVE) == (series.source == LIVE)]
+    chosen = (series,) if where == _THIS else tuple(each for each in like if each.timeframe == series.timeframe)
     terms = StudyTerms(
         horizon_bars=int(horizon),
         spread_pips=spread,

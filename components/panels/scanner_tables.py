@@ -15,7 +15,7 @@ from components.panels.chart import show_still
 from components.panels.jobs import show_log
 from components.panels.page import card, columns, metric, metric_row
 from components.panels.scanner import SIDES, csv_table, show_parts
-from components.panels.scanner_data import ScannedSeries, source_words
+from components.panels.scanner_data import ScannedSeries, source_words, with_from
 from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
 from core.jobs import Job, JobStatus
@@ -36,7 +36,7 @@ RULES = {
 }
 
 
-def show_why_not(candidates: pd.DataFrame) -> None:
+def show_why_not(candidates: pd.DataFrame, every: Sequence[ScannedSeries]) -> None:
     """The candidates that fell short, those that lacked least first; one row is the rule it missed by most."""
     short = candidates[candidates["is_setup"] == 0]
     with card("Why not", "candidates that fell short, nearest first · select one for its sum · times UTC"):
@@ -63,13 +63,13 @@ def show_why_not(candidates: pd.DataFrame) -> None:
         short = short.assign(lack=[lack(rows) for rows in short["why_not"]]).sort_values("lack", kind="stable")
         table = pd.DataFrame([_short_row(dict(row), rule) for _, row in short.iterrows()])
         picked = show_table(
-            table,
+            with_from(table, short["scan_id"], every),
             key="scanner.why_not",
             formats={"Score": lambda value: number(value, 2)},
             right=["Value", "Needs"],
             widths={
-                "Series": 92, "Side": 56, "Known, UTC": 128, "Score": 60, "Rule": 140, "Value": 62, "Needs": 70,
-                "Missed": 62, "In words": 420,
+                "Series": 92, "From": 96, "Side": 56, "Known, UTC": 128, "Score": 60, "Rule": 140, "Value": 62,
+                "Needs": 70, "Missed": 62, "In words": 420,
             },
             help_texts={
                 "Rule": "The rule it missed by most, as a share of the threshold.",
@@ -128,7 +128,7 @@ def _show_candidate(candidate: pd.Series) -> None:
         st.markdown("\n".join(f"- {verbatim(rule['sentence'])}" for rule in candidate["why_not"]))
 
 
-def show_alerts(alerts: pd.DataFrame) -> None:
+def show_alerts(alerts: pd.DataFrame, every: Sequence[ScannedSeries]) -> None:
     """The setups that came last, newest first."""
     with card("Alerts", "setups as they came, newest first · what an alert was, or would have been, sent for · UTC"):
         if alerts.empty:
@@ -136,8 +136,8 @@ def show_alerts(alerts: pd.DataFrame) -> None:
             return
         shown = pd.DataFrame(
             {
-                "Known, UTC": [stamp(moment.to_pydatetime()) for moment in alerts["known_at"]],
                 "Series": alerts["symbol"] + " " + alerts["timeframe"],
+                "Known, UTC": [stamp(moment.to_pydatetime()) for moment in alerts["known_at"]],
                 "Side": alerts["direction"].map(SIDES),
                 "Score": alerts["score"],
                 "R : R": alerts["risk_reward"],
@@ -154,13 +154,13 @@ def show_alerts(alerts: pd.DataFrame) -> None:
             }
         )
         show_table(
-            shown,
+            with_from(shown, alerts["scan_id"], every),
             key="scanner.alerts",
             formats={name: lambda value: number(value, 2) for name in ("Score", "R : R")},
             right=["Entry", "Stop", "Target"],
             widths={
-                "Known, UTC": 128, "Series": 92, "Side": 56, "Score": 60, "R : R": 60, "Entry": 76, "Stop": 76,
-                "Target": 76, "State": 70, "Ended, UTC": 128, "Entered, UTC": 150,
+                "Series": 92, "From": 96, "Known, UTC": 128, "Side": 56, "Score": 60, "R : R": 60, "Entry": 76,
+                "Stop": 76, "Target": 76, "State": 70, "Ended, UTC": 128, "Entered, UTC": 150,
             },
             help_texts={"Entered, UTC": "When the scan that found it wrote it down."},
             rows=16,
@@ -237,13 +237,16 @@ def show_failures(failed: pd.DataFrame) -> None:
         shown = pd.DataFrame(
             {
                 "Series": failed["symbol"] + " " + failed["timeframe"],
+                "From": [source_words(source) for source in failed["source"]],
                 "When, UTC": [stamp(moment.to_pydatetime()) for moment in failed["scanned_at"]],
                 "Why": failed["failure"],
                 "What to do": failed["cure"].fillna(DASH),
             }
         )
         show_table(
-            shown, key="scanner.failures", widths={"Series": 92, "When, UTC": 128, "Why": 480, "What to do": 300}
+            shown,
+            key="scanner.failures",
+            widths={"Series": 92, "From": 110, "When, UTC": 128, "Why": 480, "What to do": 300},
         )
 
 

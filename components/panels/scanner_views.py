@@ -70,9 +70,9 @@ def _show_setups(chosen: Chosen) -> None:
 _VIEWS: dict[str, Callable[[Chosen], None]] = {
     "Setups": _show_setups,
     "Timeframes": lambda chosen: show_timeframes(chosen.series, chosen.every),
-    "Why not": lambda chosen: show_why_not(list_setups(setups_only=False, limit=_CANDIDATES)),
+    "Why not": lambda chosen: show_why_not(list_setups(setups_only=False, limit=_CANDIDATES), chosen.every),
     "Outcome study": lambda chosen: show_study(chosen.series, chosen.every),
-    "Alerts": lambda chosen: show_alerts(list_alerts(_ALERTS)),
+    "Alerts": lambda chosen: show_alerts(list_alerts(_ALERTS), chosen.every),
     "Metrics": lambda chosen: show_metrics(list_scans(), chosen.every),
     "Volatility": lambda chosen: show_volatility(list_ranks(), sorted(held_series()["symbol"].unique())),
 }

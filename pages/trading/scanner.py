@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from components.panels.failure import failures_shown, fetched
@@ -12,7 +14,7 @@ from components.panels.scanner_tables import show_failures
 from components.panels.scanner_views import ask_view, show_view
 from data.pipeline_controller import controller
 from scanner.metrics import failures
-from scanner.reading import held_series
+from scanner.reading import LIVE, held_series
 from scanner.store import list_scans
 from workbench import DATA_PIPELINE, OVERVIEW
 
@@ -23,7 +25,8 @@ def show_empty() -> None:
     """No bars yet: what will be here and how to get there."""
     with card("Nothing to scan yet"):
         st.markdown(
-            "A scan reads stored bars or a dataset version. Collect bars, or let the sample workflow do it all."
+            "A scan reads stored bars, live bars or a dataset version. Collect bars, or let the sample workflow do it "
+            "all; a terminal with the Expert Advisor sends live ones."
         )
         st.page_link(OVERVIEW.file, label="Run the sample workflow", icon=":material/play_arrow:")
         st.page_link(DATA_PIPELINE.file, label="Collect data", icon=DATA_PIPELINE.icon)
@@ -32,17 +35,18 @@ def show_empty() -> None:
 def show() -> None:
     """The form, then what the last scans found, one view at a time."""
     header = page_header("Scanner", SENTENCE)
-    versions, held, scans = fetched(controller.versions), fetched(held_series), fetched(list_scans)
-    if versions is None or held is None or scans is None:
+    versions, scans = fetched(controller.versions), fetched(list_scans)
+    held, live = fetched(held_series), fetched(partial(held_series, LIVE))
+    if versions is None or held is None or live is None or scans is None:
         show_badges(header, ("cannot read", "red"))
         return
     every = scanned_series(scans)
-    if held.empty and not versions and not every:
+    if held.empty and live.empty and not versions and not every:
         show_badges(header, ("no bars yet", "gray"))
         show_empty()
         return
     with failures_shown():
-        show_form(held, versions)
+        show_form(held, live, versions)
     if not every:
         show_badges(header, ("no scan yet", "gray"))
         with card("No scan yet"):

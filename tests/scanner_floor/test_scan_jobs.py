@@ -146,12 +146,12 @@ def test_one_symbols_bad_bars_never_stop_the_others(sample: pd.DataFrame, monkey
     keep(sample, "AUDUSD", "EURUSD", "GBPUSD")
     newest = scanner.scan.newest_bars
 
-    def damaged(symbol: str, timeframe: Timeframe, bars: int, last: pd.Timestamp) -> pd.DataFrame:
+    def damaged(symbol: str, timeframe: Timeframe, *asked: Any) -> pd.DataFrame:
         if symbol == "AUDUSD":
             raise BarsError("Row 3 has no price.", "Drop it.")
         if symbol == "EURUSD" and timeframe is Timeframe.H4:
-            return newest(symbol, timeframe, bars, last).drop(columns="close")
-        return newest(symbol, timeframe, bars, last)
+            return newest(symbol, timeframe, *asked).drop(columns="close")
+        return newest(symbol, timeframe, *asked)
 
     monkeypatch.setattr(scanner.scan, "newest_bars", damaged)
     job = scanned()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 import workbench
@@ -13,6 +15,14 @@ from core.job_process import find, run_job
 from core.jobs import Job
 
 APP = Path(workbench.__file__).with_name("app.py")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _manifests_read_once() -> Iterator[None]:
+    """Streamlit looks for components in the metadata of every installed package, for each app that is opened."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
 
 
 @pytest.fixture
