@@ -45,4 +45,4 @@ with st.container(gap="xsmall"), failures_shown():
     show_strip()
     show_what_was_set_aside()
     chosen.run()
-    note_place(chosen)
+    note_place(chosen, drawn=True)

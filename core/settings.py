@@ -310,9 +310,9 @@ def current_settings() -> Settings:
 
 
 @lru_cache(maxsize=8)
-def _load(file: Path | None, _changed_ns: int, variables: tuple[tuple[str, str], ...]) -> Settings:
+def _load(file: Path | None, changed_ns: int, variables: tuple[tuple[str, str], ...]) -> Settings:
     _refuse_unknown_variables([name for name, _ in variables])
-    content = _read_yaml(file) if file else {}
+    content = _read_yaml(file, changed_ns) if file else {}
     try:
         return Settings(**_with_aliases(content, dict(variables)))
     except ValidationError as error:
@@ -320,7 +320,8 @@ def _load(file: Path | None, _changed_ns: int, variables: tuple[tuple[str, str],
         raise SettingsError(f"{_origin(error, file)}: {what}", cure) from None
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+@lru_cache(maxsize=2)
+def _read_yaml(file: Path, _changed_ns: int) -> dict[str, Any]:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:

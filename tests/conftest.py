@@ -32,6 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # `pytest --hypothesis-profile full` tries tests without a number of their own so often.
 settings.register_profile("full", max_examples=10_000, deadline=None)
 
+_BUILD = Store._build
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -51,7 +53,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture(scope="session", autouse=True)
 def _databases_built_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Thousands of tests begin with new databases: each is built once in this process, and copied."""
-    folder, build = tmp_path_factory.mktemp("built"), Store._build
+    folder = tmp_path_factory.mktemp("built")
     built: dict[tuple[object, ...], bytes] = {}
 
     def copy(self: Store, file: Path) -> None:
@@ -59,13 +61,19 @@ def _databases_built_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         key = (self.module.application_id, *files)
         if key not in built:
             made = folder / f"{len(built)}.db"
-            build(self, made)
+            _BUILD(self, made)
             built[key] = made.read_bytes()
         file.write_bytes(built[key])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Store, "_build", copy)
         yield
+
+
+@pytest.fixture
+def databases_built_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of the building itself."""
+    monkeypatch.setattr(Store, "_build", _BUILD)
 
 
 @pytest.fixture(scope="session")

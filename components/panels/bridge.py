@@ -15,7 +15,7 @@ from components.numbers import DASH, age, number, span
 from components.panels.chart import show_still
 from components.panels.choice import choose
 from components.panels.failure import failures_shown
-from components.panels.page import Colour, card, columns, metric, metric_row, show_badges
+from components.panels.page import Colour, card, columns, metric, metric_row, redraw, show_badges
 from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
 from core.clock import now_ms, parse_utc, utc_now
@@ -51,7 +51,7 @@ def show_state(place: DeltaGenerator) -> None:
             show_badges(here, *[mark for mark in marks if mark[0] in modes], _badge(_reached()))
 
     with place:
-        st.fragment(draw, run_every=_STATE)()
+        redraw(draw, _STATE)
 
 
 def _reached() -> Reached:
@@ -92,7 +92,7 @@ def show_what_is_wrong() -> None:
                     icon=":material/link_off:",
                 )
 
-    st.fragment(draw, run_every=_STATE)()
+    redraw(draw, _STATE)
 
 
 def show_live() -> None:
@@ -110,7 +110,7 @@ def show_live() -> None:
                 _show_terminals(terminals)
                 _show_symbols(streams)
 
-    st.fragment(draw, run_every=_LIVE)()
+    redraw(draw, _LIVE)
 
 
 def _show_metrics(pulse: Pulse, terminals: Sequence[Row], rows: Sequence[Row]) -> None:

@@ -16,7 +16,7 @@ from streamlit.delta_generator import DeltaGenerator
 from components.numbers import DASH, number, stamp
 from components.panels.bridge import mode_of
 from components.panels.failure import failures_shown
-from components.panels.page import card
+from components.panels.page import card, redraw
 from components.panels.remarks import attempt, show_outcome, tell_outcome
 from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
@@ -161,7 +161,7 @@ def show_signals() -> None:
         with failures_shown():
             _draw_signals(Feed().signals())
 
-    st.fragment(draw, run_every=_LIVE)()
+    redraw(draw, _LIVE)
 
 
 def _draw_signals(rows: Sequence[Row]) -> None:

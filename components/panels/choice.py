@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from components.panels.defaults import keep_defaults
 from components.panels.words import verbatim
 from core.names import unknown_name
 
@@ -40,7 +41,7 @@ def choose(
     take_next(name)
     asked = st.session_state.get(name, st.query_params.get(name))
     if asked in options:
-        st.session_state.setdefault(name, asked)
+        keep_defaults({name: asked})
     elif asked is not None:
         st.session_state.pop(name, None)
         error = unknown_name(label.lower(), asked, options)

@@ -11,9 +11,10 @@ import streamlit as st
 from components.panels.collect_file import ask_file
 from components.panels.collect_live import ask_live
 from components.panels.collect_zips import ask_zips
+from components.panels.defaults import keep_defaults
 from components.panels.failure import show_failure
 from components.panels.form import UPLOADS, Form
-from components.panels.preparation import ask_preprocessing, keep_defaults
+from components.panels.preparation import ask_preprocessing
 from components.panels.words import verbatim
 from core.errors import InputError, SequenceError
 from core.jobs import Job

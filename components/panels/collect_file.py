@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from components.panels.defaults import keep_defaults
 from components.panels.failure import show_failure
 from components.panels.form import UPLOADS, Form
 from components.panels.page import card
@@ -72,7 +73,7 @@ def ask_file() -> Form:
     if preset is not None and not preset.is_for(file):
         st.caption(verbatim(f"The settings of {preset.version} are for {preset.file}; this file is read afresh."))
         preset = None
-    st.session_state.setdefault(f"data.symbol.{file.name}", preset.symbol if preset else _symbol_in(uploaded.name))
+    keep_defaults({f"data.symbol.{file.name}": preset.symbol if preset else _symbol_in(uploaded.name)})
     symbol = st.text_input("Symbol", key=f"data.symbol.{file.name}", placeholder="EURUSD")
     corrections: dict[str, Any] = {}
     shape = None
@@ -132,7 +133,7 @@ def _ask_shape(file: Path, before: Mapping[str, Any]) -> tuple[dict[str, Any], F
     """
     key = f"data.shape.{file.parent.name}"
     for name, value in before.items():
-        st.session_state.setdefault(f"{key}.{name}", value)
+        keep_defaults({f"{key}.{name}": value})
     delimiter = st.selectbox(
         "Delimiter", ["found", *DELIMITERS], key=f"{key}.delimiter", help="What stands between two columns."
     )

@@ -11,8 +11,9 @@ import pandas as pd
 import streamlit as st
 
 from components.numbers import number, span
+from components.panels.defaults import keep_defaults
 from components.panels.form import Form
-from components.panels.preparation import ask_preprocessing, keep_defaults
+from components.panels.preparation import ask_preprocessing
 from components.panels.words import verbatim
 from core.clock import utc_now
 from core.settings import current_settings

@@ -11,9 +11,10 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from components.numbers import number, size
+from components.panels.defaults import keep_defaults
 from components.panels.form import UPLOADS, Form
 from components.panels.page import card
-from components.panels.preparation import ask_preprocessing, keep_defaults
+from components.panels.preparation import ask_preprocessing
 from components.panels.table import show_table
 from components.panels.words import verbatim
 from core.errors import DataRequestError, SequenceError

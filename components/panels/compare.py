@@ -12,6 +12,7 @@ import streamlit as st
 from components.charts.comparison import correlation_figure, equities_figure
 from components.numbers import DASH, number, stamp
 from components.panels.chart import show_still
+from components.panels.defaults import keep_defaults
 from components.panels.kept import BY_CONTENT
 from components.panels.page import card, columns
 from components.panels.table import csv_button, show_table
@@ -63,7 +64,7 @@ def ask_runs(runs: Sequence[StoredRun]) -> list[StoredRun]:
     """The runs to compare, two at first, kept in the URL."""
     by_id = {run.run_id: run for run in runs}
     asked = [each for each in st.query_params.get_all("runs") if each in by_id]
-    st.session_state.setdefault("compare.runs", asked or list(by_id)[:2])
+    keep_defaults({"compare.runs": asked or list(by_id)[:2]})
     there = [each for each in st.session_state["compare.runs"] if each in by_id]
     # A run that was deleted meanwhile is no choice; written anew each time it would take back a choice just made.
     if there != st.session_state["compare.runs"]:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from components.panels.preparation import keep_defaults
+from components.panels.defaults import keep_defaults
 from core.errors import InputError
 from core.settings import current_settings
 from data.versions import DatasetVersion

@@ -10,7 +10,7 @@ import streamlit as st
 
 from components.numbers import DASH, age, number, span, stamp
 from components.panels.failure import failures_shown
-from components.panels.page import card, do_once
+from components.panels.page import card, do_once, redraw
 from components.panels.place import return_if_lost
 from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
@@ -35,7 +35,7 @@ def show_strip() -> None:
         st.session_state[_SEEN] = {(job.queue, job.id) for job in JOBS.open_jobs()}
     except SequenceError:  # told in the strip itself
         st.session_state[_SEEN] = set()
-    st.fragment(_draw_strip, run_every=_BUSY if st.session_state[_SEEN] else _IDLE)()
+    redraw(_draw_strip, _BUSY if st.session_state[_SEEN] else _IDLE)
 
 
 def _draw_strip() -> None:
@@ -132,7 +132,7 @@ def _follow(job: Job) -> None:
             JOBS.queues[job.queue].cancel(job.id)
             st.rerun()
 
-    st.fragment(draw, run_every=_BUSY)()
+    redraw(draw, _BUSY)
 
 
 def _show_end(job: Job, key: str) -> None:

@@ -24,7 +24,7 @@ from components.panels.live_scene import (
     until_close,
     wish_words,
 )
-from components.panels.page import Colour, card, show_badges
+from components.panels.page import Colour, card, redraw, show_badges
 from components.panels.remarks import attempt
 from components.panels.standing import show_standing_outcome
 from components.panels.table import csv_button, show_table
@@ -70,7 +70,7 @@ def show_header(place: DeltaGenerator) -> None:
             show_badges(here, *badges)
 
     with place:
-        st.fragment(draw, run_every=_LIVE)()
+        redraw(draw, _LIVE)
 
 
 def show_deployments() -> str:
@@ -91,7 +91,7 @@ def show_deployments() -> str:
     lines = read_scene()
     opened = _opened(lines)
     st.session_state[_DRAWN] = _shape(lines, opened)
-    st.fragment(draw, run_every=_LIVE)()
+    redraw(draw, _LIVE)
     return opened
 
 

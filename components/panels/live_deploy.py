@@ -10,6 +10,7 @@ import streamlit as st
 
 from components.numbers import DASH, age, number
 from components.panels.choice import choose, choose_next
+from components.panels.defaults import keep_defaults
 from components.panels.live_origin import MODEL, ORIGINS, RUN, SETUPS, TITLES, Origin
 from components.panels.live_scene import REAL, account_mode
 from components.panels.live_terms import ask_limits, ask_sizing, limit_words, sizing_words
@@ -136,7 +137,7 @@ def show_form(terminals: Sequence[Row]) -> None:
 def _ask_kind() -> str:
     """Which of the three, kept in the address."""
     asked = st.query_params.get(ASKED)
-    st.session_state.setdefault(f"{_KEY}.kind", asked if asked in TITLES else RUN)
+    keep_defaults({f"{_KEY}.kind": asked if asked in TITLES else RUN})
     kind = st.segmented_control(
         "What", list(TITLES), format_func=TITLES.__getitem__, required=True, key=f"{_KEY}.kind",
         label_visibility="collapsed",

@@ -16,7 +16,7 @@ from components.panels.live_decisions import show_decisions
 from components.panels.live_feed import show_feed, show_positions
 from components.panels.live_scene import REAL, Line, broker_clock, next_close, read_scene
 from components.panels.live_terms import limit_words, sizing_words
-from components.panels.page import card, columns
+from components.panels.page import card, columns, redraw
 from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
 from core.clock import parse_utc, utc_now
@@ -51,7 +51,7 @@ def _drawn_anew(deployment_id: str, show: Callable[[Line], None]) -> None:
             if line is not None:
                 show(line)
 
-    st.fragment(draw, run_every=_LIVE)()
+    redraw(draw, _LIVE)
 
 
 def _show_decided(line: Line) -> None:

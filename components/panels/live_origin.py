@@ -9,6 +9,7 @@ import streamlit as st
 
 from components.numbers import number, stamp
 from components.panels.choice import choose
+from components.panels.defaults import keep_defaults
 from components.panels.parameters import ask_parameter
 from components.panels.words import verbatim
 from core.parameters import Value
@@ -110,7 +111,7 @@ def _ask_setups() -> Origin | None:
         symbol = choose("Symbol", symbols, "symbol", str)
     with other:
         if "tf" not in st.query_params:
-            st.session_state.setdefault("tf", str(Timeframe.H1))
+            keep_defaults({"tf": str(Timeframe.H1)})
         timeframe = choose("Timeframe", [str(each) for each in Timeframe], "tf", str)
     parameters = _ask_values(_SETUP_STRATEGY)
     words = "on the scanner's setups, with their stops and targets"

@@ -9,7 +9,7 @@ import streamlit as st
 
 from components.numbers import age, stamp
 from components.panels.failure import failures_shown
-from components.panels.page import card
+from components.panels.page import card, redraw
 from components.panels.remarks import attempt
 from components.panels.standing import show_standing_outcome
 from components.panels.table import csv_button, show_table
@@ -46,7 +46,7 @@ def show_switch() -> None:
                 _show_killed(killed)
             show_standing_outcome(_PLACE)
 
-    st.fragment(draw, run_every=_LIVE)()
+    redraw(draw, _LIVE)
 
 
 def show_switch_history() -> None:

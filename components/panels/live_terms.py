@@ -7,8 +7,8 @@ from typing import Any
 import streamlit as st
 
 from components.numbers import number, percent
+from components.panels.defaults import keep_defaults
 from components.panels.parameters import ask_parameter
-from components.panels.preparation import keep_defaults
 from core.parameters import Parameter
 from execution.live.terms import Limits, Sizing
 from market.symbols import symbol_of

@@ -14,7 +14,7 @@ from components.numbers import DASH, number, span, stamp
 from components.panels.chart import show_still
 from components.panels.choice import choose
 from components.panels.failure import failures_shown
-from components.panels.page import card, columns, metric, metric_row
+from components.panels.page import card, columns, do_once, metric, metric_row
 from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
 from core.errors import UnknownNameError
@@ -293,11 +293,15 @@ def offer_predictions(model: ModelVersion) -> None:
             key="model.include",
             help="Results on them are no evidence.",
         )
-        if st.button("Write predictions", key="model.predict", type="primary"):
-            with failures_shown(), st.spinner("Asking the model"):
+
+        def work() -> None:
+            with st.spinner("Asking the model"):
                 version = write_predictions(model, _dataset_of(model), include=include)
-                query = {"dataset": version.short_hash, "strategy": "Predictions"}
-                st.switch_page(BACKTESTING.file, query_params=query)
+            query = {"dataset": version.short_hash, "strategy": "Predictions"}
+            st.switch_page(BACKTESTING.file, query_params=query)
+
+        with failures_shown():
+            do_once(st.container(), "Write predictions", "model.predict", work)
 
 
 def _dataset_of(model: ModelVersion) -> str:

@@ -15,7 +15,7 @@ from components.numbers import DASH, age, number, percent, ratio, size, stamp
 from components.panels.failure import failures_shown, fetched
 from components.panels.jobs import run_as_job
 from components.panels.live_scene import MODES, REAL, Line, read_scene
-from components.panels.page import card, metric, metric_row
+from components.panels.page import card, metric, metric_row, redraw
 from components.panels.table import csv_button, show_table
 from core.settings import output_folder
 from core.version import __version__
@@ -170,7 +170,7 @@ def show_live_line() -> None:
 
     deployed = fetched(lambda: desk.deployments(only_open=True))
     if deployed or desk.is_killed():
-        st.fragment(draw, run_every="4s")()
+        redraw(draw, "4s")
 
 
 def _live_words(mode: str, lines: Sequence[Line]) -> str:

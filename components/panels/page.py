@@ -13,6 +13,7 @@ from data.versions import DatasetVersion
 
 Colour = Literal["green", "red", "yellow", "violet", "gray", "blue", "orange"]
 VERDICT_COLOURS: dict[str | None, Colour] = {"PASS": "green", "WARN": "yellow", "FAIL": "red"}
+_AT_WORK = "page.at_work"
 
 
 def page_header(title: str, sentence: str) -> DeltaGenerator:
@@ -59,18 +60,42 @@ def metric(place: DeltaGenerator, label: str, value: str, context: str, help_tex
     place.metric(label, value, context, delta_color="off", delta_arrow="off", border=True, help=help_text)
 
 
-def do_once(place: DeltaGenerator, label: str, key: str, work: Callable[[], None], icon: str | None = None) -> None:
-    """The main action: a filled button that stays disabled while `work` runs, then the page is drawn anew.
+def redraw(draw: Callable[[], None], every: str | None) -> None:
+    """Draw a part of the page, and again whenever so much time has passed ("1s"); None stands still.
 
-    What `work` raises is raised here in that next run, in which the button is free again.
+    The timer rests while the work of `do_once` is done. What it asked for would wait for the end of the work and bring
+    along what the browser still showed then, which Streamlit takes for newer than what the work has written; and a part
+    that is drawn anew the moment a page is, takes some of the page's elements with it.
+    """
+    st.fragment(draw, run_every=None if st.session_state.get(_AT_WORK) else every)()
+
+
+def do_once(
+    place: DeltaGenerator,
+    label: str,
+    key: str,
+    work: Callable[[], None],
+    icon: str | None = None,
+    *,
+    filled: bool = True,
+) -> None:
+    """A button that stays disabled while `work` runs, then the page is drawn anew; the main action's is `filled`.
+
+    What `work` raises is raised here in that next run, in which the button is free again. `work` may lead to another
+    page instead.
     """
     pending, failed = f"{key}.pending", f"{key}.failed"
 
     def note() -> None:
-        st.session_state[pending] = True
+        st.session_state[pending] = st.session_state[_AT_WORK] = True
 
     place.button(
-        label, key=key, type="primary", icon=icon, disabled=st.session_state.get(pending, False), on_click=note
+        label,
+        key=key,
+        type="primary" if filled else "secondary",
+        icon=icon,
+        disabled=st.session_state.get(pending, False),
+        on_click=note,
     )
     if st.session_state.get(pending):
         try:
@@ -78,7 +103,7 @@ def do_once(place: DeltaGenerator, label: str, key: str, work: Callable[[], None
         except Exception as error:
             st.session_state[failed] = error
         finally:
-            st.session_state[pending] = False
+            st.session_state[pending] = st.session_state[_AT_WORK] = False
         st.rerun()
     if failure := st.session_state.pop(failed, None):
         raise failure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from components.panels.preparation import keep_defaults
+from components.panels.defaults import keep_defaults
 from core.parameters import Parameter, Value
 
 

@@ -13,6 +13,7 @@ from components.charts.distribution import moves_figure, moves_over_time_figure,
 from components.numbers import DASH, number, percent, size, stamp
 from components.panels.chart import show_still
 from components.panels.choice import choose
+from components.panels.defaults import keep_defaults
 from components.panels.kept import BY_CONTENT
 from components.panels.listing import Listing, open_asked, open_instead
 from components.panels.page import VERDICT_COLOURS, Colour, card, columns, metric, metric_row, sample_badge
@@ -177,6 +178,7 @@ def ask_kept(label: str, options: Sequence[str], name: str, words: Callable[[str
     asked = st.query_params.get(name)
     if st.session_state.get(name) not in options:
         st.session_state[name] = asked if asked in options else options[0]
+    keep_defaults({name: options[0]})
     chosen: str | None = st.segmented_control(
         label, options, key=name, format_func=words, required=True, label_visibility="collapsed"
     )

@@ -13,6 +13,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 _PLACE = "place"
+_REDRAWN = "place.redrawn"
 
 
 @dataclass(frozen=True)
@@ -22,17 +23,25 @@ class _Place:
     query: dict[str, list[str]]
 
 
-def note_place(page: st.Page) -> None:
-    """Remember page and address; called in whole runs, before the page is drawn and after it."""
+def note_place(page: st.Page, *, drawn: bool = False) -> None:
+    """Remember page and address; called in whole runs, before the page is drawn and when it is."""
     query = {name: st.query_params.get_all(name) for name in st.query_params}
     st.session_state[_PLACE] = _Place(page, _script_hash(), query)
+    if drawn:
+        st.session_state[_REDRAWN] = False
 
 
 def return_if_lost() -> None:
     """Draw the page again when this fragment runs in the name of another one."""
     place = st.session_state.get(_PLACE)
     if place is not None and place.script_hash != _script_hash():
+        st.session_state[_REDRAWN] = True
         st.switch_page(place.page, query_params=place.query)
+
+
+def is_redrawn() -> bool:
+    """Whether this run draws a page once more, of which the browser has dropped the elements and what they hold."""
+    return bool(st.session_state.get(_REDRAWN))
 
 
 def _script_hash() -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from components.panels.defaults import keep_defaults
 from core.errors import DataRequestError
 from core.settings import current_settings
 from data.config import PreprocessingConfig
@@ -21,15 +22,6 @@ _MADE = {
     "lags": "what other columns were some bars before",
     "news": "tone of the currencies as it was known at each close; collect it with GDELT first",
 }
-
-
-def keep_defaults(values: Mapping[str, Any]) -> None:
-    """What widgets hold at first, by their keys, unless something stands there already.
-
-    Not handed to the widgets: Streamlit warns about a default beside a value that was put there by a page.
-    """
-    for name, value in values.items():
-        st.session_state.setdefault(name, value)
 
 
 def widget_values(settings: PreprocessingConfig) -> dict[str, Any]:

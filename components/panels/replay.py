@@ -12,6 +12,7 @@ import streamlit as st
 from components.charts.price import price_figure
 from components.numbers import DASH, number, stamp
 from components.panels.chart import show_still
+from components.panels.defaults import keep_defaults
 from components.panels.kept import BY_CONTENT
 from components.panels.page import card, columns, metric, metric_row
 from components.panels.table import show_table
@@ -73,7 +74,7 @@ def _turns(run: StoredRun, strategy: Strategy, bars: pd.DataFrame) -> list[int]:
 
 def _ask_bar(key: str, bars: int, turns: list[int]) -> int:
     """The bar to stand at, counted from 0: by number, by single steps, or from change to change."""
-    st.session_state.setdefault(key, (turns[0] if turns else bars - 1) + 1)
+    keep_defaults({key: (turns[0] if turns else bars - 1) + 1})
     at = int(st.session_state[key]) - 1
 
     def go(to: int) -> None:

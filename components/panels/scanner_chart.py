@@ -16,6 +16,7 @@ from components.charts.detail import stretch
 from components.charts.scanner import SHOWN, DrawnSetup, patterns_figure, strongest, timeframe_figure
 from components.numbers import DASH, number, stamp
 from components.panels.chart import BOX_HINT, Span, ask_span, drawn_words, show_figure, show_still
+from components.panels.defaults import keep_defaults
 from components.panels.page import card, columns
 from components.panels.scanner import AT, SIDES
 from components.panels.scanner_data import Picture, ScannedSeries, family, layer_shown, picture_of
@@ -98,8 +99,9 @@ def ask_moment(series: ScannedSeries, window: pd.DataFrame, setup: pd.Series | N
     first, last = (moment.to_pydatetime() for moment in (times[0], times[-1]))
     held = st.session_state.get(key, _asked(series) or last)
     wanted = held if first <= held <= last else last
-    if st.session_state.get(key) != wanted:  # written anew each time it would take back what was pressed meanwhile
+    if held != wanted:  # written anew each time it would take back what was pressed meanwhile
         st.session_state[key] = wanted
+    keep_defaults({key: wanted})
     at = _bar_at(times, st.session_state[key])
 
     def go(to: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -16,12 +17,12 @@ from components.panels.choice import choose
 from components.panels.costs import conversions_for
 from components.panels.failure import failures_shown
 from components.panels.kept import BY_CONTENT
-from components.panels.page import card, columns, metric, metric_row
+from components.panels.page import card, columns, do_once, metric, metric_row
 from components.panels.table import Format, csv_button, show_table
 from components.panels.words import verbatim
 from core.settings import output_folder
 from data.pipeline_controller import controller
-from execution.backtest_manager import manager
+from execution.backtest_manager import StoredRun, manager
 from execution.ledger import trials_on
 from execution.metrics import DAYS_IF_FEW
 from execution.significance import expected_maximum_sharpe
@@ -186,16 +187,25 @@ def _show_ranking(row: StoredSweep, sweep: Sweep) -> None:
         chosen = ranked.iloc[selected[0] if selected else 0]
         with st.container(horizontal=True, vertical_alignment="center"):
             label = "Run the selected set" if selected else "Run the best set"
-            if st.button(label, key="sweep.run", icon=":material/play_arrow:"):
-                with failures_shown(), st.spinner(label):
-                    _run(sweep, row, {name: chosen[name] for name in names})
+            with failures_shown():
+                swept = {name: chosen[name] for name in names}
+                do_once(
+                    st.container(), label, "sweep.run", partial(_run, sweep, row, swept, label),
+                    icon=":material/play_arrow:", filled=False,
+                )  # fmt: skip
             csv_button("All sets as CSV", lambda: sweep.ranked, f"sweep_{row.id}.csv", key="sweep.csv")
         if len(sweep.table) > _LISTED:
             st.caption(f"The first {number(_LISTED)} of {number(len(sweep.table))}; the CSV holds all.")
 
 
-def _run(sweep: Sweep, row: StoredSweep, swept: dict[str, Any]) -> None:
+def _run(sweep: Sweep, row: StoredSweep, swept: dict[str, Any], label: str) -> None:
     """Run one set on the whole dataset, store it, and open it."""
+    with st.spinner(label):
+        run = _stored(sweep, row, swept)
+    st.switch_page(BACKTESTING.file, query_params={"run": run.run_id})
+
+
+def _stored(sweep: Sweep, row: StoredSweep, swept: dict[str, Any]) -> StoredRun:
     settings = sweep.settings
     version = controller.version(row.dataset_hash)
     account = settings.costs.account_currency if settings.costs else ""
@@ -211,8 +221,7 @@ def _run(sweep: Sweep, row: StoredSweep, swept: dict[str, Any]) -> None:
         costs=settings.costs,
         conversions=conversions_for(symbol_of(row.symbol), account, controller.versions(), version),
     )
-    run = manager.save_result(result=result)
-    st.switch_page(BACKTESTING.file, query_params={"run": run.run_id})
+    return manager.save_result(result=result)
 
 
 def _show_lines(sweep: Sweep) -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 from components.numbers import number
 from components.panels.backtest import ask_data, ask_strategy, ask_values
 from components.panels.costs import ask_terms, conversions_for
-from components.panels.preparation import keep_defaults
+from components.panels.defaults import keep_defaults
 from core.jobs import Job
 from data.versions import DatasetVersion
 from execution.jobs import sweep_arguments, sweep_title

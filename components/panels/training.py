@@ -14,7 +14,7 @@ from components.panels.chart import show_still
 from components.panels.choice import choose
 from components.panels.failure import failures_shown
 from components.panels.jobs import show_log
-from components.panels.page import card, metric, metric_row
+from components.panels.page import card, metric, metric_row, redraw
 from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
 from core.jobs import OPEN, RETRIABLE, JobStatus
@@ -133,7 +133,7 @@ def show_job(row: Row) -> None:
             st.rerun()  # the whole page shows what has changed
         _show_curves(now)
 
-    st.fragment(draw, run_every=_LIVE if row["status"] in OPEN else None)()
+    redraw(draw, _LIVE if row["status"] in OPEN else None)
 
 
 def _show_curves(row: Row) -> None:

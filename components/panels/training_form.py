@@ -9,8 +9,8 @@ import streamlit as st
 
 from components.numbers import number, size
 from components.panels.choice import choose
+from components.panels.defaults import keep_defaults
 from components.panels.parameters import ask_parameter
-from components.panels.preparation import keep_defaults
 from core.clock import utc_now
 from core.parameters import Parameter, Value
 from data.versions import DatasetVersion

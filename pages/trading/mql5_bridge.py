@@ -10,7 +10,7 @@ from components.panels.bridge_files import show_imports
 from components.panels.bridge_keys import show_keys
 from components.panels.bridge_signals import PLACE, ask_signal, show_signals
 from components.panels.failure import failures_shown, fetched
-from components.panels.page import card, page_header, show_badges
+from components.panels.page import card, page_header, redraw, show_badges
 from components.panels.remarks import show_outcome
 from core.settings import current_settings
 from execution.backtest_manager import manager
@@ -44,7 +44,7 @@ def show_empty() -> None:
             if not Feed().is_silent():
                 st.rerun()
 
-    st.fragment(turn, run_every="2s")()
+    redraw(turn, "2s")
 
 
 def show() -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ def serve() -> Callable[..., AbstractContextManager[str]]:
 
 
 class Standing:
-    """A workbench whose server and worker stand for all tests of a file; each test begins with databases of its own."""
+    """A workbench whose server and worker stand for many tests; each test begins with databases of its own."""
 
     def __init__(self, home: Path, address: str) -> None:
         self.home = home
@@ -129,17 +129,26 @@ class Standing:
                 entry.unlink(missing_ok=True)
 
 
-@pytest.fixture(scope="module")
-def standing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    """The one workbench of a file marked `standing`; the mark's arguments are variables of its environment."""
+_stands = ExitStack()
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the standing workbench with the last test here: beside the thousands that follow it would be in the way."""
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        _stands.close()
+
+
+@pytest.fixture(scope="session")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Standing:
+    """The one workbench of all tests marked `standing`."""
     home = tmp_path_factory.mktemp("standing")
-    with serving(home, **request.node.get_closest_marker("standing").kwargs) as address:
-        yield Standing(home, address)
+    # A test kills its worker: another one takes over soon.
+    return Standing(home, _stands.enter_context(serving(home, SEQUENCE_JOBS__LEASE_SECONDS="2")))
 
 
 @pytest.fixture(autouse=True)
 def home(home: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The test's own folder, or that of the workbench that stands for its file, with nothing in it."""
+    """The test's own folder, or that of the workbench that stands for many, with nothing in it."""
     if request.node.get_closest_marker("standing") is None:
         yield home
         return

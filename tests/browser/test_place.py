@@ -16,7 +16,8 @@ APP = """
 import time
 import streamlit as st
 from components.panels.choice import choose, choose_next
-from components.panels.page import do_once
+from components.panels.defaults import keep_defaults
+from components.panels.page import do_once, redraw
 from components.panels.place import note_place, return_if_lost
 
 def work():
@@ -31,21 +32,23 @@ def slow():
         st.switch_page(pages[1], query_params={"run": "seven"})
 
 def goal():
-    st.markdown(f"arrived with {st.query_params.get('run')}")
+    keep_defaults({"amount": 7})
+    amount = st.number_input("Amount", 1, 9, key="amount")
+    st.markdown(f"arrived with {st.query_params.get('run')}, amount {amount}")
+    st.button("Again")
 
 pages = [st.Page(slow, default=True), st.Page(goal)]
 chosen = st.navigation(pages)
 
-@st.fragment(run_every="500ms")
 def strip():
     return_if_lost()
     st.session_state["rings"] = st.session_state.get("rings", 0) + 1
     st.markdown(f"rung {st.session_state['rings']} times")
 
 note_place(chosen)
-strip()
+redraw(strip, "500ms")
 chosen.run()
-note_place(chosen)
+note_place(chosen, drawn=True)
 """
 
 
@@ -74,9 +77,14 @@ def test_a_page_reached_after_long_work_is_there_with_its_address(page: Page, ad
     expect.set_options(timeout=60_000)
     page.goto(address)
     page.get_by_role("button", name="Go").click()
-    expect(page.get_by_text("arrived with seven")).to_be_visible()
+    arrived = page.get_by_text("arrived with seven, amount 7")
+    expect(arrived).to_be_visible()
     rung(page, 3)
-    expect(page.get_by_text("arrived with seven")).to_be_visible()
+    expect(arrived).to_be_visible()
+    expect(page.get_by_label("Amount")).to_have_value("7")  # of what the browser holds and sends
+    page.get_by_role("button", name="Again").click()
+    rung(page, 1)
+    expect(arrived).to_be_visible()
     assert page.url.endswith("/goal?run=seven")
 
 

@@ -18,7 +18,7 @@ from train.training_manager import manager
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.standing(SEQUENCE_JOBS__LEASE_SECONDS="2"),
+    pytest.mark.standing,
     pytest.mark.usefixtures("sample_run"),
 ]
 

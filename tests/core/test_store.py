@@ -19,6 +19,8 @@ from notebook import add, metadata, module, notes, store, words
 from core.errors import DiskError, StoreLockedError, StoreUnusableError, TryAgainError
 from core.store import JSON, WHOLE, Module, Store, inserted_id, set_aside, strict_table
 
+pytestmark = pytest.mark.usefixtures("databases_built_anew")
+
 Start = Callable[..., subprocess.Popen[str]]
 RunTogether = Callable[..., list[str]]
 

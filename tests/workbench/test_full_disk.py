@@ -47,7 +47,7 @@ class Disk:
 
 
 @pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+def disk(databases_built_anew: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     made = Disk()
 
     def write_parquet(frame: pd.DataFrame, path: Path, **options: Any) -> None:
