@@ -174,9 +174,11 @@ class TradingDesk:
     def resume(self, deployment_id: int) -> Deployment:
         """Send entries again, in a new process where the old one has ended. Raises InputError for a stopped one."""
         found = set_state(deployment_id, RUNNING, "goes on")
-        if found.job_id is None or not queue.job(found.job_id).is_open:
-            return _with_job(found)
-        return found
+        return _with_job(found) if found.job_id is None or self.has_failed(found) else found
+
+    def has_failed(self, deployment: Deployment) -> bool:
+        """Whether its job has ended though it was not stopped; `resume` begins another."""
+        return deployment.is_open and deployment.job_id is not None and not queue.job(deployment.job_id).is_open
 
     def stop(self, deployment_id: int, *, close: bool = False) -> Deployment:
         """End a deployment for good; with `close` the terminal is asked to close what it holds."""

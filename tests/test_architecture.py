@@ -147,6 +147,12 @@ def test_a_page_stays_thin() -> None:
         assert len(file.read_text(encoding="utf-8").splitlines()) <= 90, file
 
 
+def test_only_one_place_draws_by_a_timer() -> None:
+    drawing = [*files_of("components"), *files_of("pages"), ROOT / "app.py"]
+    by_timer = [file.name for file in drawing if "run_every" in file.read_text(encoding="utf-8")]
+    assert by_timer == ["page.py"]  # whose timers rest while a button's work is done
+
+
 def test_every_page_has_an_address_for_the_servers_first_request() -> None:
     addresses = {entry.url_path for entry in workbench.PAGES if entry is not workbench.OVERVIEW}
     assert {file.stem for file in (ROOT / "pages").glob("*.py")} == addresses

@@ -40,7 +40,8 @@ _DRAWN, _STOP = f"{PLACE}.drawn", f"{PLACE}.stop"
 _COLOURS: dict[str, Colour] = {DEMO: "violet", REAL: "orange"}
 _GOOD, _AMBER, _RED, _QUIET = "#2fe08a", "#ffcf6b", "#ff7a8e", "#86ad90"
 STATE_COLOURS = {
-    "trading": _GOOD, "paused": _AMBER, "stopped": _QUIET, "no worker": _RED, "killed": _RED,
+    "trading": _GOOD, "paused": _AMBER, "stopped": _QUIET, "no worker": _RED, "failed": _RED,
+    "killed": _RED,
 }  # fmt: skip
 # Together with the column of the selection they fill a full card beside a sidebar of 256 px: 1113 px.
 _WIDTHS = {
@@ -189,18 +190,21 @@ def _show_actions(key: str, chosen: Line | None) -> None:
     """Pause or resume, and stop; the buttons stand there without a deployment too, and wait."""
     deployment = chosen.deployment if chosen else None
     paused = deployment is not None and deployment.state == PAUSED
+    failed = chosen is not None and chosen.state == "failed"
     closed = deployment is None or not deployment.is_open
-    verb = "Resume" if paused else "Pause"
+    verb = "Begin again" if failed else "Resume" if paused else "Pause"
     label = verb if deployment is None else f"{verb} {deployment.name}"
     identity = deployment.id if deployment else 0
     st.button(
         label,
         key=f"{key}.pause",
-        icon=":material/play_arrow:" if paused else ":material/pause:",
+        icon=":material/refresh:" if failed else ":material/play_arrow:" if paused else ":material/pause:",
         disabled=closed,
-        help="Paused it decides on and sends no entry; exits go on.",
+        help="In a new process, from where the last one ended."
+        if failed
+        else "Paused it decides on and sends no entry; exits go on.",
         on_click=attempt,
-        args=(PLACE, partial(_resume if paused else _pause, identity)),
+        args=(PLACE, partial(_resume if paused or failed else _pause, identity)),
     )
     st.button(
         "Stop…",

@@ -14,12 +14,13 @@ from components.panels.failure import failures_shown
 from components.panels.live_decision import guards_table, show_opened
 from components.panels.live_decisions import show_decisions
 from components.panels.live_feed import show_feed, show_positions
-from components.panels.live_scene import REAL, Line, broker_clock, next_close, read_scene
+from components.panels.live_scene import REAL, Line, broker_clock, read_scene
 from components.panels.live_terms import limit_words, sizing_words
 from components.panels.page import card, columns, redraw
 from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
 from core.clock import parse_utc, utc_now
+from execution.live.bars import next_close
 from execution.live.deployments import Deployment
 from execution.live.guards import Verdict
 from execution.live.paths import STEPS, SignalPath, paths_of
@@ -100,7 +101,9 @@ def _show_heading(line: Line) -> None:
 
 
 def _badge_colour(state: str) -> str:
-    return {"trading": "green", "paused": "yellow", "no worker": "red", "killed": "red"}.get(state, "gray")
+    return {"trading": "green", "paused": "yellow", "no worker": "red", "failed": "red", "killed": "red"}.get(
+        state, "gray"
+    )
 
 
 def _terms(deployment: Deployment) -> str:

@@ -12,13 +12,12 @@ import pandas as pd
 from components.numbers import DASH, number
 from components.panels.bridge import mode_of
 from core.clock import utc_now, utc_text
+from execution.live.bars import next_close
 from execution.live.decisions import ENTER, EXIT, NONE, REVERSE, Decision, list_decisions
 from execution.live.deployments import PAUSED, STOPPED, Deployment
 from execution.trading_desk import desk
-from market.calendar import bar_end, market_minutes, trading_day, trading_day_start
-from market.resample import period_starts
+from market.calendar import trading_day, trading_day_start
 from market.symbols import symbol_of
-from market.timeframes import parse_timeframe
 from mql5.bridge.feed import Feed, Stream
 from mql5.bridge.terminals import TerminalStore
 
@@ -45,11 +44,14 @@ class Line:
 
     @property
     def state(self) -> str:
-        """`trading`, `paused`, `stopped`, `killed` while entries are stopped, or `no worker` where nothing works."""
+        """`trading`, `paused`, `stopped`, `killed` while entries are stopped, `no worker` where nothing works.
+
+        `failed` where its job has ended and it was not stopped.
+        """
         if self.deployment.state in {PAUSED, STOPPED}:
             return self.deployment.state
         if not self.deployment.is_alive:
-            return "no worker"
+            return "failed" if desk.has_failed(self.deployment) else "no worker"
         return "killed" if desk.is_killed() else "trading"
 
     @property
@@ -105,18 +107,6 @@ def day_start(symbol: str) -> datetime:
         began = trading_day_start(days - pd.offsets.BDay(1), asset_class)
     start: datetime = began[0].to_pydatetime()
     return start
-
-
-def next_close(deployment: Deployment) -> datetime | None:
-    """When the bar that is open now is complete; None while its market is closed."""
-    timeframe, asset_class = parse_timeframe(deployment.timeframe), symbol_of(deployment.symbol).asset_class
-    now = pd.DatetimeIndex([pd.Timestamp(utc_now())])
-    opens = period_starts(now, timeframe, asset_class)
-    ends = bar_end(opens, timeframe, asset_class)
-    if timeframe.is_intraday and market_minutes(ends, asset_class)[0] == market_minutes(opens, asset_class)[0]:
-        return None
-    closes: datetime = ends[0].to_pydatetime()
-    return closes
 
 
 def until_close(deployment: Deployment) -> str:

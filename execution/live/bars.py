@@ -15,7 +15,7 @@ from data.pipeline_controller import controller
 from execution.live.deployments import Deployment
 from market.bars import RAW_COLUMNS
 from market.calendar import bar_end, closed_bars, market_minutes, missing_bars
-from market.resample import resample_bars
+from market.resample import period_starts, resample_bars
 from market.symbols import AssetClass, symbol_of
 from market.timeframes import Timeframe, parse_timeframe
 from mql5.bridge.messages import epoch_ms
@@ -62,6 +62,21 @@ def end_of_bar(deployment: Deployment, opened: pd.Timestamp) -> pd.Timestamp:
     """When the bar that opened then is complete (UTC)."""
     opens, timeframe = pd.DatetimeIndex([opened]), parse_timeframe(deployment.timeframe)
     return pd.Timestamp(bar_end(opens, timeframe, _asset_class(deployment))[0])
+
+
+def open_bar(deployment: Deployment, now: pd.Timestamp) -> pd.Timestamp:
+    """When the bar that is open at `now` opened (UTC)."""
+    return pd.Timestamp(
+        period_starts(pd.DatetimeIndex([now]), parse_timeframe(deployment.timeframe), _asset_class(deployment))[0]
+    )
+
+
+def next_close(deployment: Deployment) -> pd.Timestamp | None:
+    """When the bar that is open now will be complete (UTC); None while its market is closed."""
+    opened = open_bar(deployment, pd.Timestamp(utc_now()))
+    end = end_of_bar(deployment, opened)
+    begun, done = market_minutes(pd.DatetimeIndex([opened, end]), _asset_class(deployment))
+    return None if parse_timeframe(deployment.timeframe).is_intraday and begun == done else end
 
 
 def fed_until(deployment: Deployment) -> pd.Timestamp | None:

@@ -44,7 +44,7 @@ def deployment(job: RunningJob) -> None:
         except TryAgainError as error:
             logger.warning("deployment held up", what=error.what)
         except SequenceError as error:
-            words = f"job {job.id} failed: {error.what} Mend it, then retry the job on the page Jobs."
+            words = f"job {job.id} failed: {error.what} Mend it, then begin again."
             with suppress(SequenceError):  # the database itself may be what failed
                 change_deployment(job.arguments["deployment_id"], state_words=words)
             raise

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from core.clock import REPLAY_VARIABLE, is_replayed
 from core.errors import SequenceError
 from core.settings import REAL_KEY_VARIABLE, current_settings
 from execution.live.guards import REAL_SWITCHES
@@ -59,6 +60,8 @@ def _state(name: str, ask: Callable[[], tuple[bool, str]]) -> SwitchState:
 
 
 def _setting() -> tuple[bool, str]:
+    if is_replayed():  # the ages of quotes and signals, on which guards stand, would be those of another time
+        return False, f"{REPLAY_VARIABLE} is set, and a replay trades no real money."
     if current_settings().live.allow_real:
         return True, "live.allow_real is true."
     return False, "live.allow_real is false; set it to true in config.yaml."

@@ -20,7 +20,17 @@ from core.clock import parse_utc, utc_now, utc_text
 from core.errors import SequenceError
 from core.log import get_logger
 from data.versions import digest
-from execution.live.bars import end_of_bar, fed_until, has_ticks, is_settled, known_bars, tradable_from, why_unfit
+from execution.live.bars import (
+    end_of_bar,
+    fed_until,
+    has_ticks,
+    is_settled,
+    known_bars,
+    next_close,
+    open_bar,
+    tradable_from,
+    why_unfit,
+)
 from execution.live.book import Book, read_book, terminal_of
 from execution.live.circumstances import mark_equity
 from execution.live.decisions import (
@@ -82,7 +92,7 @@ class Runner:
         """Fix, once, from which bar on it reads and trades: the bar that is open now is the first it trades on."""
         if deployment.trades_from is not None:
             return deployment
-        opens = _open_bar(deployment, pd.Timestamp(utc_now()))
+        opens = open_bar(deployment, pd.Timestamp(utc_now()))
         bars = known_bars(deployment).bars
         since = bars.index[0] if len(bars) else opens
         change_deployment(self._id, self._fence, trades_from=utc_text(opens), history_from=utc_text(since))
@@ -99,7 +109,9 @@ class Runner:
             if not is_settled(deployment, end):
                 return opened != due[0], f"waits until the ticks before {end:%H:%M:%S} UTC have become a bar"
             self._enter(self._decision(deployment, book, opened, is_newest=opened == due[-1]))
-        words = f"next bar closes at {next_close(deployment):%Y-%m-%d %H:%M} UTC, newest tick {fed:%H:%M:%S} UTC"
+        closes = next_close(deployment)
+        waits = f"next bar closes at {closes:%Y-%m-%d %H:%M} UTC" if closes else "its market is closed"
+        words = f"{waits}, newest tick {fed:%H:%M:%S} UTC"
         return bool(due), words
 
     def _undecided(self, deployment: Deployment, until: pd.Timestamp) -> list[pd.Timestamp]:
@@ -225,11 +237,6 @@ def action_for(wish: Wish, held: int, *, is_closing: bool = False) -> tuple[str,
     return NONE, f"{named[wish.wanted]} is wanted as before, {kept}"
 
 
-def next_close(deployment: Deployment) -> pd.Timestamp:
-    """When the bar that is open now will close (UTC)."""
-    return end_of_bar(deployment, _open_bar(deployment, pd.Timestamp(utc_now())))
-
-
 def _inputs(deployment: Deployment, bars: pd.DataFrame, history: str, book: Book) -> dict[str, Any]:
     """What a decision is made of, in words and figures that let it be made again."""
     try:
@@ -264,8 +271,3 @@ def _stop(deployment: Deployment, wish: Wish) -> float | None:
 
 def _finite(distance: float) -> float | None:
     return float(distance) if np.isfinite(distance) else None
-
-
-def _open_bar(deployment: Deployment, now: pd.Timestamp) -> pd.Timestamp:
-    timeframe, asset_class = parse_timeframe(deployment.timeframe), symbol_of(deployment.symbol).asset_class
-    return pd.Timestamp(period_starts(pd.DatetimeIndex([now]), timeframe, asset_class)[0])

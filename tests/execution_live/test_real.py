@@ -40,6 +40,15 @@ def test_all_three_are_set_in_their_three_places(home: Path, monkeypatch: pytest
     assert real_switches(TYPED, "77001") == ("key", "confirmation")
 
 
+def test_a_replay_trades_no_real_money(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    KeyRing().prepare()
+    (home / "config.yaml").write_text("live:\n  allow_real: true\n", encoding="utf-8")
+    monkeypatch.setenv("SEQUENCE_REAL_KEY", key_file().read_text(encoding="ascii"))
+    monkeypatch.setenv("SEQUENCE_REPLAY_CLOCK", "1700000000000@1700000000000x1")
+    assert real_switches(TYPED, "77001") == ("key", "confirmation")
+    assert words("setting", TYPED) == (False, "SEQUENCE_REPLAY_CLOCK is set, and a replay trades no real money.")
+
+
 @pytest.mark.parametrize(
     ("typed", "login", "is_set"),
     [

@@ -11,6 +11,8 @@ from execution_live.desk_bench import CLIENT, START, Bench, deployed, history
 from streamlit.testing.v1 import AppTest
 
 import workbench
+from core.errors import StrategyError
+from core.jobs import Job, JobStatus
 from core.kill_switch import is_killed, killed_by, write_kill
 from execution.live.decisions import list_decisions
 from execution.live.deployments import PAUSED, RUNNING, STOPPED, find_deployment
@@ -188,6 +190,28 @@ def test_a_deployment_is_paused_resumed_and_stopped_with_its_position(open_page:
     assert [row["signal_type"] for row in SignalStore().pending()] == ["CLOSE"]
     assert table_with(ok(app), "Deployment", "Next bar")["State"].tolist() == ["stopped"]
     assert app.button(key=f"{table}.pause").disabled
+
+
+@pytest.mark.usefixtures("bench")
+def test_a_deployment_whose_job_has_failed_says_why_and_begins_again(
+    open_page: OpenPage, work_through: Callable[[], list[Job]], sample_run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Runner) -> None:
+        raise StrategyError("The strategy's file is gone.", "Put it back.")
+
+    monkeypatch.setattr(Runner, "step", broken)
+    made = desk.deploy_run(sample_run, client=CLIENT)
+    work_through()
+    app = ok(open_page(PAGE))
+    assert table_with(app, "Deployment", "Next bar")["State"].tolist() == ["failed"]
+    assert "The strategy's file is gone. Mend it, then begin again." in words(app)
+    again = app.button(key="live.deployments.1.pause")
+    assert again.label == f"Begin again {made.name}"
+    ok(again.click().run())
+    job = find_deployment(made.id).job_id
+    assert job is not None
+    assert job != made.job_id
+    assert workbench.JOBS.queues["trading"].job(job).status is JobStatus.QUEUED
 
 
 @pytest.mark.usefixtures("at_work")
