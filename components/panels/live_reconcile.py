@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from functools import partial
 
 import pandas as pd
 import streamlit as st
@@ -12,7 +13,7 @@ from components.numbers import number, percent, stamp
 from components.panels.chart import show_still
 from components.panels.failure import failures_shown
 from components.panels.live_scene import day_start
-from components.panels.page import card, columns, metric, metric_row
+from components.panels.page import card, columns, do_once, metric, metric_row
 from components.panels.table import csv_button, show_table
 from components.panels.words import verbatim
 from core.clock import parse_utc, utc_now
@@ -70,18 +71,20 @@ def _ask_day(deployment: Deployment) -> str:
         except ValueError:
             wished = last
         st.session_state[key] = min(max(wished, first), last)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
-        day = st.date_input("Trading day", min_value=first, max_value=last, key=key, format="YYYY-MM-DD")
-        chosen = day.isoformat() if isinstance(day, date) else last.isoformat()
-        one = st.button("Reconcile", key=f"{_PLACE}.do", icon=":material/balance:")
-        every = st.button("All days", key=f"{_PLACE}.all", help="Every day since it trades, each kept.")
-    if one or every:
-        with failures_shown(), st.spinner("Running the backtest"):
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall")
+    day = row.date_input("Trading day", min_value=first, max_value=last, key=key, format="YYYY-MM-DD")
+    chosen = day.isoformat() if isinstance(day, date) else last.isoformat()
+
+    def work(every: bool) -> None:
+        with st.spinner("Running the backtest"):
             if every:
                 reconcile_all(deployment)
             st.session_state[_FOUND] = (deployment.id, chosen, desk.reconcile(deployment, chosen))
-            st.query_params[_DAY] = chosen
-            st.rerun()
+        st.query_params[_DAY] = chosen
+
+    with failures_shown():
+        do_once(row, "Reconcile", f"{_PLACE}.do", partial(work, every=False), ":material/balance:", filled=False)
+        do_once(row, "All days", f"{_PLACE}.all", partial(work, every=True), filled=False)
     return chosen
 
 
