@@ -45,20 +45,20 @@ def test_a_run_is_replayed_bar_by_bar(bench: Any) -> None:
     expect(bench.page.get_by_text("an order to sell at the next open")).to_be_visible()
 
 
-def test_five_thousand_sets_are_swept_and_the_best_one_is_run(bench: Any) -> None:
+def test_hundreds_of_sets_are_swept_and_the_best_one_is_run(bench: Any) -> None:
     bench.open("/sweep?strategy=MA_Crossover", "Sweep")
-    for name, values in {"fast_length": (2, 101, 1), "slow_length": (105, 301, 4)}.items():
+    for name, values in {"fast_length": (2, 92, 10), "slow_length": (105, 301, 4)}.items():
         for part, value in zip(("from", "to", "step"), values, strict=True):
             fill(bench, f"sweep-MA_Crossover-{name}-{part}", value)
-    expect(bench.page.get_by_text(re.compile("5\u202f000 combinations"))).to_be_visible()
+    expect(bench.page.get_by_text(re.compile("500 combinations"))).to_be_visible()
     bench.press("sweep-start")
-    expect(bench.page.get_by_test_id("stMetric").filter(has_text="Sets run")).to_contain_text("5\u202f000")
+    expect(bench.page.get_by_test_id("stMetric").filter(has_text="Sets run")).to_contain_text("500")
     expect(bench.page.get_by_text("variants were tried on this data")).to_be_visible()
     [row] = list_sweeps()
-    assert (row.sets, row.status) == (5_000, "completed")
+    assert (row.sets, row.status) == (500, "completed")
     bench.press("sweep-run")
     bench.settled("Backtesting")
-    expect(bench.page.get_by_test_id("stMetric").filter(has_text="Beyond luck")).to_contain_text("variant 5\u202f001")
+    expect(bench.page.get_by_test_id("stMetric").filter(has_text="Beyond luck")).to_contain_text("variant 501")
 
 
 def test_three_runs_are_compared(bench: Any) -> None:

@@ -16,7 +16,7 @@ from core.clock import utc_text
 from core.kill_switch import kill_file, write_kill
 from core.settings import output_folder
 from core.store import Store, inserted_id
-from execution.live import circumstances, tables
+from execution.live import circumstances, real, tables
 from execution.live.circumstances import known_now, mark_equity, value_per_lot
 from execution.live.deployments import STOPPED, Deployment, set_state
 from execution.live.guards import GUARDS, Circumstances, Entry, judge
@@ -296,6 +296,8 @@ def test_the_switches_for_real_money_are_those_that_are_set(bench: Bench, monkey
     assert known_now(deployment).real_switches == ("confirmation",)
     monkeypatch.setenv("SEQUENCE_LIVE__ALLOW_REAL", "true")
     monkeypatch.setenv("SEQUENCE_REAL_KEY", KeyRing().make("real money"))
+    assert known_now(deployment).real_switches == ("key", "confirmation")  # the bench replays
+    monkeypatch.setattr(real, "is_replayed", lambda: False)
     known = known_now(deployment)
     assert known.real_switches == ("setting", "key", "confirmation")
     assert judge(None, deployment.limits, known)[1].words == "real account, all three switches are set"
