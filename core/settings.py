@@ -301,8 +301,8 @@ def current_settings() -> Settings:
     file = config_file()
     variables = tuple(
         sorted(
-            (name, value)
-            for name, value in os.environ.items()
+            (name, os.environ[name])
+            for name in os.environ
             if name.upper().startswith(PREFIX) and name.upper() != REPLAY_VARIABLE
         )
     )

@@ -87,7 +87,9 @@ class Findings:
 
     def of(self, *kinds: Kind) -> Findings:
         """Those of some kinds."""
-        return self.where(np.isin(self.kind, kinds))
+        wanted = np.zeros(len(Kind), dtype=bool)
+        wanted[list(kinds)] = True
+        return self.where(wanted[self.kind])
 
     def as_known(self, bar: int) -> Findings:
         """What was known at the close of `bar`: nothing proved later, and what ended later still lasts."""
@@ -106,12 +108,15 @@ class Findings:
 
         Times are aware datetimes in UTC, `ended_at` is None while it lasts.
         """
-        places, where = np.unique(np.concatenate([self.formed, self.known, self.ended]), return_inverse=True)
-        lasts = len(places) > 0 and places[0] == LASTS
+        # Each time that is told becomes an object once; LASTS, −1, is the place behind the last bar.
+        told = np.zeros(len(times) + 1, dtype=bool)
+        for places in (self.formed, self.known, self.ended):
+            told[places] = True
+        rank = np.cumsum(told) - 1
         # An eighth of the time that `to_pydatetime` takes for aware times.
-        since = times.as_unit("us").asi8[places[1:] if lasts else places].view("timedelta64[us]")
-        stamps = [*([None] if lasts else []), *(_EPOCH + each for each in since.tolist())]
-        formed, known, ended = where.reshape(3, -1).tolist()
+        since = times.as_unit("us").asi8[told[:-1]].view("timedelta64[us]")
+        stamps = [*(_EPOCH + each for each in since.tolist()), None]
+        formed, known, ended = rank[self.formed].tolist(), rank[self.known].tolist(), rank[self.ended].tolist()
         columns = zip(
             self.kind.tolist(), self.direction.tolist(), self.level.tolist(), self.low.tolist(), self.high.tolist(),
             formed, known, ended, self.end.tolist(), self.strength.tolist(), strict=True,
