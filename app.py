@@ -8,6 +8,7 @@ import streamlit as st
 
 from components.panels.failure import failures_shown, show_what_was_set_aside
 from components.panels.jobs import show_strip
+from components.panels.page import end_work
 from components.panels.place import note_place
 from components.panels.sidebar import show_sidebar
 from core.log import configure_logging
@@ -45,4 +46,5 @@ with st.container(gap="xsmall"), failures_shown():
     show_strip()
     show_what_was_set_aside()
     chosen.run()
+    end_work()
     note_place(chosen, drawn=True)

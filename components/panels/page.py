@@ -70,6 +70,11 @@ def redraw(draw: Callable[[], None], every: str | None) -> None:
     st.fragment(draw, run_every=None if st.session_state.get(_AT_WORK) else every)()
 
 
+def end_work() -> None:
+    """Let the timers ring again, also where a page has failed before it came to the work."""
+    st.session_state[_AT_WORK] = False
+
+
 def do_once(
     place: DeltaGenerator,
     label: str,
@@ -103,7 +108,8 @@ def do_once(
         except Exception as error:
             st.session_state[failed] = error
         finally:
-            st.session_state[pending] = st.session_state[_AT_WORK] = False
+            st.session_state[pending] = False
+            end_work()
         st.rerun()
     if failure := st.session_state.pop(failed, None):
         raise failure
