@@ -177,8 +177,8 @@ def ask_kept(label: str, options: Sequence[str], name: str, words: Callable[[str
     """One of a few options side by side, kept in the URL by its own name; the first one at first."""
     asked = st.query_params.get(name)
     if st.session_state.get(name) not in options:
-        st.session_state[name] = asked if asked in options else options[0]
-    keep_defaults({name: options[0]})
+        st.session_state.pop(name, None)
+    keep_defaults({name: asked if asked in options else options[0]})
     chosen: str | None = st.segmented_control(
         label, options, key=name, format_func=words, required=True, label_visibility="collapsed"
     )

@@ -99,9 +99,9 @@ def ask_moment(series: ScannedSeries, window: pd.DataFrame, setup: pd.Series | N
     first, last = (moment.to_pydatetime() for moment in (times[0], times[-1]))
     held = st.session_state.get(key, _asked(series) or last)
     wanted = held if first <= held <= last else last
-    if held != wanted:  # written anew each time it would take back what was pressed meanwhile
-        st.session_state[key] = wanted
-    keep_defaults({key: wanted})
+    if held != wanted:
+        st.session_state.pop(key, None)
+    keep_defaults({key: wanted})  # written at each drawing it would take back what was pressed meanwhile
     at = _bar_at(times, st.session_state[key])
 
     def go(to: int) -> None:

@@ -147,18 +147,17 @@ class TickStore:
 
     def last_before(self, source: str, symbol: str, time_ms: int) -> dict[str, Any] | None:
         """The newest tick of one source and symbol that is older than that time (UTC), None where there is none."""
-        query = (
-            f"SELECT {_COLUMNS} FROM live_ticks WHERE symbol = :symbol AND time_ms < :time AND source = :source"  # noqa: S608
-            " ORDER BY time_ms DESC, id DESC LIMIT 1"
-        )
-        found = self._rows(query, symbol=symbol, source=source, time=time_ms)
-        return found[0] if found else None
+        return self._nearest("time_ms < :time", "time_ms DESC, id DESC", source, symbol, time_ms)
 
     def first_from(self, source: str, symbol: str, time_ms: int) -> dict[str, Any] | None:
         """The oldest tick of one source and symbol from that time (UTC) on, None where there is none."""
+        return self._nearest("time_ms >= :time", "time_ms, id", source, symbol, time_ms)
+
+    def _nearest(self, which: str, order: str, source: str, symbol: str, time_ms: int) -> dict[str, Any] | None:
+        """The first tick of one source and symbol on a side of that time, in an order; both in SQL of our own."""
         query = (
-            f"SELECT {_COLUMNS} FROM live_ticks WHERE symbol = :symbol AND time_ms >= :time AND source = :source"  # noqa: S608
-            " ORDER BY time_ms, id LIMIT 1"
+            f"SELECT {_COLUMNS} FROM live_ticks WHERE symbol = :symbol AND {which} AND source = :source"  # noqa: S608
+            f" ORDER BY {order} LIMIT 1"
         )
         found = self._rows(query, symbol=symbol, source=source, time=time_ms)
         return found[0] if found else None

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from report_files.made import Deal, history_html, report_html
+from seen import table_with
 from streamlit.testing.v1 import AppTest
 
 import workbench
@@ -41,11 +42,6 @@ def words(app: AppTest) -> str:
 
 def metrics(app: AppTest) -> dict[str, str]:
     return {each.label: each.value for each in app.metric}
-
-
-def table_with(app: AppTest, *columns: str) -> pd.DataFrame:
-    [found] = [each.value for each in app.dataframe if set(columns) <= set(each.value.columns)]
-    return found
 
 
 def heard(trade_mode: str = "demo", client: str = "desk", **other: Any) -> None:

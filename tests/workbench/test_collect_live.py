@@ -11,6 +11,7 @@ import pytest
 from loopback.base import FOR_EVER, Sickness
 from loopback.histdata import HistDataServer
 from loopback.yahoo import YahooServer
+from seen import words
 from streamlit.testing.v1 import AppTest
 
 import workbench
@@ -33,12 +34,6 @@ TODAY = utc_now().date()
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEQUENCE_SOURCES__BACKOFF_SECONDS", "0")
     monkeypatch.setenv("SEQUENCE_SOURCES__ATTEMPTS", "2")
-
-
-def words(app: AppTest) -> str:
-    """Everything a reader can read outside of tables, without the signs that keep markdown quiet."""
-    kinds = ("caption", "markdown", "error", "warning", "info")
-    return "\n".join(str(each.value) for kind in kinds for each in app.get(kind)).replace("\\", "")
 
 
 def hours(days: int = 20, **more: object) -> DataConfig:

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from seen import words
 from streamlit.testing.v1 import AppTest
 
 import workbench
@@ -17,12 +18,6 @@ from data.pipeline_controller import PipelineController, controller
 from execution.backtest_manager import BacktestManager, manager
 
 OpenPage = Callable[..., AppTest]
-
-
-def words(app: AppTest) -> str:
-    """Everything a reader can read outside of tables, without the signs that keep markdown quiet."""
-    kinds = ("caption", "markdown", "error", "warning", "info")
-    return "\n".join(str(each.value) for kind in kinds for each in app.get(kind)).replace("\\", "")
 
 
 def shown(app: AppTest) -> dict[str, str]:

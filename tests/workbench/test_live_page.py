@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from execution_live.desk_bench import CLIENT, START, Bench, deployed, history
+from seen import table_with, words
 from streamlit.testing.v1 import AppTest
 
 import workbench
@@ -27,18 +27,8 @@ FLAT = [1.1] * 12
 UP, DOWN = [1.1, 1.101, 1.102, 1.103], [1.095]
 
 
-def words(app: AppTest) -> str:
-    kinds = ("caption", "markdown", "warning", "info", "error")
-    return "\n".join(str(each.value) for kind in kinds for each in app.get(kind)).replace("\\", "")
-
-
 def metrics(app: AppTest) -> dict[str, str]:
     return {each.label: each.value for each in app.metric}
-
-
-def table_with(app: AppTest, *columns: str) -> pd.DataFrame:
-    [found] = [each.value for each in app.dataframe if set(columns) <= set(each.value.columns)]
-    return found
 
 
 def select(app: AppTest, key: str, row: int = 0) -> AppTest:

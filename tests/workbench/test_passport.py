@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from seen import words
 from streamlit.testing.v1 import AppTest
 
 import workbench
@@ -24,12 +25,6 @@ def made_bars(seed: int, symbol: str = "EURUSD", rows: int = 240) -> pd.DataFram
     index = pd.date_range("2024-01-08", periods=rows, freq="h", tz="UTC", name="time")
     frame = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), close), index=index)
     return frame.assign(volume=1.0, symbol=symbol, source="made")
-
-
-def words(app: AppTest) -> str:
-    """Everything a reader can read outside of tables, without the signs that keep markdown quiet."""
-    kinds = ("caption", "markdown", "error", "warning", "info")
-    return "\n".join(str(each.value) for kind in kinds for each in app.get(kind)).replace("\\", "")
 
 
 def metrics(app: AppTest) -> dict[str, str]:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import numpy as np
-import pandas as pd
 import pytest
+from seen import table_with, words
 from streamlit.testing.v1 import AppTest
 
 import workbench
@@ -39,16 +39,6 @@ def live_bars() -> None:
     ]
     TickStore().enter([ticks])
     LiveBars().step(START_MS + MINUTES * MINUTE_MS + GRACE_MS)
-
-
-def words(app: AppTest) -> str:
-    kinds = ("caption", "markdown", "warning", "info", "error")
-    return "\n".join(str(each.value) for kind in kinds for each in app.get(kind)).replace("\\", "")
-
-
-def table_with(app: AppTest, *columns: str) -> pd.DataFrame:
-    [found] = [each.value for each in app.dataframe if set(columns) <= set(each.value.columns)]
-    return found
 
 
 def on_live_bars(app: AppTest) -> AppTest:

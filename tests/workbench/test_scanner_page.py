@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pandas as pd
 import pytest
+from seen import table_with, words
 from streamlit.testing.v1 import AppTest
 
 import workbench
@@ -21,16 +22,6 @@ from scanner.store import list_ranks, list_scans, list_setups
 OpenPage = Callable[..., AppTest]
 WorkThrough = Callable[[], list[Job]]
 PAGE = workbench.SCANNER.file
-
-
-def words(app: AppTest) -> str:
-    kinds = ("caption", "markdown", "warning", "info", "error")
-    return "\n".join(str(each.value) for kind in kinds for each in app.get(kind)).replace("\\", "")
-
-
-def table_with(app: AppTest, *columns: str) -> pd.DataFrame:
-    [found] = [each.value for each in app.dataframe if set(columns) <= set(each.value.columns)]
-    return found
 
 
 def bars() -> pd.DataFrame:
